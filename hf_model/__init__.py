@@ -1,0 +1,1 @@
+"""Chest X-ray pneumonia classifier: training, evaluation and serving."""
