@@ -1,0 +1,183 @@
+"""Push a checkpoint folder to the Hub in one commit, or say why not and how to push it again.
+
+One commit, not ``upload_folder``: with hf_xet installed that one commits in batches, and weights must never stand on
+the Hub beside the threshold of other weights.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from huggingface_hub import CommitOperationDelete, HfApi, ModelCard
+from huggingface_hub.errors import HfHubHTTPError
+
+from hf_model.hub.access import HubAccessError, check_write_access
+from hf_model.hub.listing import Upload
+
+REQUIRED = (
+    "config.json",
+    "model.safetensors",
+    "preprocessor_config.json",
+    "decision.json",
+    "metrics.json",
+    "README.md",
+)
+OPTIONAL = (
+    "gate.safetensors",
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "LICENSE",
+    "training_curves.png",
+    "confusion_matrix.png",
+    "figures/*.png",
+    "figures/*.svg",
+    "scores/*.csv",
+)
+"""All else stays on disk: optimizer states, ``checkpoint-*``, ``training_args.bin`` (a pickle), reports with pictures."""
+
+
+class PushError(RuntimeError):
+    """The push failed. The folder is as it was; ``str()`` gives the reason and the command that pushes it again."""
+
+
+def checkpoint_files(folder: Path | str) -> list[Upload]:
+    """What a push of the folder uploads: ``REQUIRED`` and ``OPTIONAL`` and nothing else, sorted by path.
+
+    Raises:
+        PushError: a required file is missing, cut short or not what its name says.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PushError(f"{folder} is not a folder: give the --output_dir of the training run.")
+    if missing := [name for name in REQUIRED if not (folder / name).is_file()]:
+        raise PushError(
+            f"{folder} is not a complete checkpoint, it lacks {', '.join(missing)}: nothing was pushed. Finish the "
+            "training run that writes it (train.py with the same --output_dir goes on where it stopped)."
+        )
+    found = {path for pattern in (*REQUIRED, *OPTIONAL) for path in folder.glob(pattern) if path.is_file()}
+    for path in found:
+        _check_file(path)
+    return sorted((Upload(path.relative_to(folder).as_posix(), path) for path in found), key=lambda upload: upload.path)
+
+
+def push_checkpoint(
+    folder: Path | str,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    commit_message: str | None = None,
+) -> str:
+    """Create the model repository if needed and upload the checkpoint in one commit.
+
+    Args:
+        folder: a checkpoint folder as training writes it; it is only read.
+        repo_id: ``name`` (then the token's own user's) or ``namespace/name``.
+        token: access token; default: ``HF_TOKEN``, then what ``hf auth login`` stored.
+        private: for a repository that this push creates.
+        revision: branch to push to, made if needed; default ``main``.
+        commit_message: first line of the commit.
+
+    Returns:
+        The commit's address. Unchanged files make no new commit; then it is the last one's.
+
+    Raises:
+        PushError: whatever went wrong; the folder is complete and unchanged.
+    """
+    folder = Path(folder)
+    uploads = checkpoint_files(folder)
+    again = push_command(folder, repo_id, private=private, revision=revision)
+    try:
+        return _upload(uploads, repo_id, token, private, revision, commit_message or f"Push {folder.resolve().name}")
+    # Whatever the client raises (HTTP, a lost connection, hf_xet, the disk), the user needs the same two facts.
+    except Exception as error:
+        raise PushError(
+            f"The push to {repo_id} failed: {reason(error)} Everything is complete in {folder}; push it again with:\n"
+            f"    {again}"
+        ) from error
+
+
+def push_command(folder: Path | str, repo_id: str, *, private: bool = False, revision: str | None = None) -> str:
+    """The shell command that pushes the folder as it was to be pushed."""
+    words = ["python", "-m", "hf_model", "push", str(folder), "--hub_model_id", repo_id]
+    words += ["--private"] if private else []
+    words += ["--revision", revision] if revision else []
+    return shlex.join(words)
+
+
+def reason(error: Exception) -> str:
+    """One sentence from whatever a Hub client raised, with the server's own words where it sent some."""
+    if isinstance(error, HubAccessError):
+        return str(error)
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        said = " ".join((error.server_message or str(error).splitlines()[0]).split())
+        text = f"the Hub answered {status} ({said.rstrip('.')})"
+    else:
+        text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+    return f"{text}."
+
+
+def _upload(
+    uploads: Sequence[Upload], repo_id: str, token: str | None, private: bool, revision: str | None, message: str
+) -> str:
+    full_id = check_write_access(repo_id, token=token)
+    card = next(upload.source for upload in uploads if upload.path == "README.md")
+    check_card(Path(card).read_text(encoding="utf-8"))
+    api = HfApi(token=token)
+    api.create_repo(full_id, private=private, exist_ok=True)
+    if revision:
+        api.create_branch(full_id, branch=revision, exist_ok=True)
+    # The engine files of an earlier push would answer for weights that are gone.
+    here = {upload.path for upload in uploads}
+    there = api.list_repo_files(full_id, revision=revision)
+    stale = [path for path in there if path not in here and any(fnmatch(path, name) for name in OPTIONAL)]
+    operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in stale)]
+    return api.create_commit(full_id, operations, commit_message=message, revision=revision).commit_url
+
+
+def check_card(text: str) -> None:
+    """Check the card here, then by the Hub's own rules (``POST /api/validate-yaml``).
+
+    Raises:
+        ValueError: no readable front matter, or without what ``pipeline(model=id)`` needs, or the Hub refuses it.
+    """
+    card = ModelCard(text)
+    if card.data.get("pipeline_tag") != "image-classification":
+        raise ValueError(
+            "README.md's front matter has no 'pipeline_tag: image-classification', without which "
+            "transformers.pipeline(model=…) does not know the task; write the card again with hf_model.hub.card"
+        )
+    card.validate()
+
+
+def _check_file(path: Path) -> None:
+    """Refuse JSON that does not parse and weights that are cut short."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            _check_safetensors(path)
+    except ValueError as error:
+        raise PushError(f"{path} cannot be pushed: {error}. Nothing was pushed.") from error
+
+
+def _check_safetensors(path: Path) -> None:
+    """The header (8 bytes of length, then JSON) must account for every byte; a cut file does not.
+
+    Source: https://huggingface.co/docs/safetensors, "Format".
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= size - 8:
+            raise ValueError("it is not a safetensors file, or cut short")
+        header = json.loads(file.read(length))
+    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+    if 8 + length + max(ends, default=0) != size:
+        raise ValueError(f"it has {size} bytes where its header says {8 + length + max(ends, default=0)}")
