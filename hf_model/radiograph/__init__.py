@@ -1,0 +1,10 @@
+"""Bytes of any upload -> one validated grey radiograph, or a refusal with its reason; the one preprocessing; the gate.
+
+Importing this loads NumPy and Pillow only; pydicom is imported when a DICOM file comes.
+"""
+
+from hf_model.radiograph.preprocess import Preprocessing
+from hf_model.radiograph.reading import read_radiograph
+from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
+
+__all__ = ["Finding", "Preprocessing", "Radiograph", "UnreadableRadiograph", "read_radiograph"]

@@ -1,0 +1,140 @@
+"""JPEG, PNG, TIFF, WebP and BMP -> grey, by Pillow with an allow-list of formats."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from hf_model.config import MAX_PIXELS, MIN_SIDE
+from hf_model.radiograph.grey import from_unit_floats, from_unsigned
+from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
+
+PICTURE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
+MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"BM", "BMP"),
+)
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+COLOUR_MODES = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "P", "PA", "LA", "La", "RGBa", "1", "L")
+PHOTOMETRIC_TAG, WHITE_IS_ZERO = 262, 0
+# Orientation of EXIF 2.3, tag 274, as (quarter turns counter-clockwise, then mirror left-right).
+ORIENTATION_TAG = 274
+TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+
+
+def sniff_picture(data: bytes) -> str | None:
+    """The format that the first bytes claim, or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((kind for magic, kind in MAGIC if data.startswith(magic)), None)
+
+
+def read_picture(data: bytes, name: str, target_side: int | None = None) -> Radiograph:
+    """Bytes of one picture file -> Radiograph; raises UnreadableRadiograph and nothing else."""
+    kind = sniff_picture(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+            return _read(picture, kind, name, target_side)
+    except UnreadableRadiograph:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_many_pixels(name) from error
+    except Exception as error:  # decoders raise anything at all on hostile bytes (struct.error, KeyError, SyntaxError)
+        raise UnreadableRadiograph(
+            "damaged", f"{name} is a damaged or incomplete {kind} file; export or upload it again."
+        ) from error
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse a picture by its size, before it is decoded."""
+    if width * height > MAX_PIXELS:
+        raise too_many_pixels(name, width, height)
+    if min(width, height) < MIN_SIDE:
+        raise UnreadableRadiograph(
+            "too-small",
+            f"{name} has {width} x {height} pixels and at least {MIN_SIDE} on each side are needed; "
+            "upload the original, not a thumbnail.",
+        )
+
+
+def too_many_pixels(name: str, width: int | None = None, height: int | None = None) -> UnreadableRadiograph:
+    """The refusal for a picture with more than MAX_PIXELS."""
+    size = f"{width} x {height} pixels" if width else "too many pixels"
+    return UnreadableRadiograph(
+        "too-many-pixels", f"{name} has {size} and the limit is {MAX_PIXELS / 1e6:.0f} megapixels; export it smaller."
+    )
+
+
+def _read(picture: Image.Image, kind: str, name: str, target_side: int | None) -> Radiograph:
+    width, height = picture.size
+    check_size(width, height, name)
+    # A JPEG's further pictures (MPO: previews, depth maps) are no frames; the first is the photograph itself.
+    if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
+        raise UnreadableRadiograph(
+            "multi-frame",
+            f"{name} has {picture.n_frames} frames or pages; export the frontal view alone.",
+        )
+    if kind == "JPEG" and target_side:
+        # Pillow picks the largest of 1, 1/2, 1/4, 1/8 that keeps both sides at or above this size
+        picture.draft(picture.mode, (2 * target_side, 2 * target_side))
+    white_is_zero = kind == "TIFF" and picture.tag_v2.get(PHOTOMETRIC_TAG) == WHITE_IS_ZERO
+    picture.load()
+    grey, depth, findings = _grey(picture, name, white_is_zero)
+    turns, mirrored = TURNS.get(_orientation(picture), (0, False))
+    grey = np.rot90(grey, turns)
+    grey = np.ascontiguousarray(grey[:, ::-1] if mirrored else grey)
+    size = (height, width) if turns % 2 else (width, height)
+    return Radiograph(grey, name, kind, size, depth, findings)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1 where the block is missing or broken. (Pillow itself turns TIFF while loading.)"""
+    try:
+        return int(picture.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a broken EXIF block must not cost the picture; its parser raises many things
+        return 1
+
+
+def _grey(picture: Image.Image, name: str, white_is_zero: bool) -> tuple[np.ndarray, int, tuple[Finding, ...]]:
+    """Decoded picture -> (grey uint8 (H, W), bit depth, findings)."""
+    if picture.mode in DEEP_MODES:
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnreadableRadiograph(
+                "unsupported-pixels",
+                f"{name} has pixel values {values.min()} to {values.max()}; export it as 8 or 16 bit grey.",
+            )
+        grey, depth = from_unsigned(values.astype(np.uint16))
+        # Pillow inverts white-is-zero files of 8 bits, and leaves those of 16 as they are
+        return (255 - grey if white_is_zero else grey), depth, ()
+    if picture.mode == "F":
+        grey = from_unit_floats(np.asarray(picture))
+        if grey is None:
+            raise UnreadableRadiograph(
+                "unsupported-pixels",
+                f"{name} has floating point pixels outside 0 to 1; export it as 8 or 16 bit grey.",
+            )
+        return grey, 32, ()
+    if picture.mode not in COLOUR_MODES:
+        raise UnreadableRadiograph(
+            "unsupported-pixels", f"{name} has {picture.mode} pixels; export it as 8 or 16 bit grey."
+        )
+    opaque = _opaque(picture)
+    return np.array(opaque.convert("L")), 1 if picture.mode == "1" else 8, ()
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """As L or RGB; transparent parts lie on black, as the surround of a film does."""
+    if not picture.has_transparency_data:
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    picture = picture.convert("RGBA")
+    if picture.getextrema()[3][0] == 255:
+        return picture.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
