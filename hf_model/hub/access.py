@@ -85,14 +85,15 @@ def _whoami(token: str) -> dict:
         return account
     except OfflineModeIsEnabled as error:
         raise HubAccessError(
-            f"Offline mode is on (HF_HUB_OFFLINE), so {endpoint} cannot be asked: unset it, or leave out --push_to_hub."
+            f"Offline mode is on (HF_HUB_OFFLINE), so {endpoint} cannot be asked: unset it, or train without "
+            "--push_to_hub and push later."
         ) from error
     except (httpx2.HTTPStatusError, HfHubHTTPError) as error:
         raise HubAccessError(_status_message(error.response.status_code, endpoint)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         raise HubAccessError(
             f"{endpoint} cannot be reached ({type(error).__name__}: {error}): check the network, the proxy and "
-            "HF_ENDPOINT, or leave out --push_to_hub and push later."
+            "HF_ENDPOINT, or train without --push_to_hub and push later."
         ) from error
     except ValueError as error:
         raise HubAccessError(
@@ -108,7 +109,7 @@ def _status_message(status: int, endpoint: str) -> str:
         )
     if status == 429:
         return f"{endpoint} limits how often a token may be checked (429): wait five minutes and start again."
-    return f"{endpoint} cannot check the token now (status {status}): try again later, or leave out --push_to_hub."
+    return f"{endpoint} cannot check the token now (status {status}): try again later, or train without --push_to_hub."
 
 
 def _own_namespace(account: dict, namespace: str) -> str:

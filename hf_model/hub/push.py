@@ -37,7 +37,7 @@ OPTIONAL = (
     "figures/*.svg",
     "scores/*.csv",
 )
-"""All else stays on disk: optimizer states, ``checkpoint-*``, ``training_args.bin`` (a pickle), reports with pictures."""
+"""All else stays on disk: optimizer states, ``checkpoint-*``, ``training_args.bin`` (a pickle), pages with pictures."""
 
 
 class PushError(RuntimeError):
