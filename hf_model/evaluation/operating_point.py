@@ -13,8 +13,11 @@ What a patient's several pictures count for (``unit``):
   errors is binomial and the guarantee is exact, for the sensitivity on one picture of a new patient: what a user has.
 - ``"any"``: a patient counts as an error if any of the pictures is. Exact for "all pictures of a patient right", so
   conservative for one picture; needs no draw.
-- ``"pictures"``: as if pictures were independent. Not valid where a patient has several; there to show the difference
-  (tests/evaluation simulate it: the promise is broken two to three times as often as stated).
+- ``"pictures"``: as if pictures were independent. Not valid where a patient has several; there to show the difference.
+
+It matters: tests/evaluation simulate 1,000 calibration sets of 200 patients, half of them with one picture and half
+with eight. The true sensitivity is below the target in 2.5 % of the sets with "one", never with "any", and in 10 to 18 %
+with "pictures" when the pictures of a patient resemble each other a little or much.
 
 Each point's confidence is its own; nothing is claimed about all three holding at once.
 """

@@ -1,0 +1,186 @@
+"""Figures of the report, drawn without a display; each also says in its axes what it shows.
+
+Matplotlib is imported by this module only. Colours are from the Okabe-Ito palette, which keeps its differences for
+every kind of colour vision, and line styles or markers differ too, so nothing depends on colour alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hf_model.evaluation.calibration import reliability
+from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.intervals import wilson
+from hf_model.evaluation.metrics import confusion, probability_of
+from hf_model.evaluation.scores import Scores
+
+BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#5A5A5A"
+POINT_STYLE = {
+    "0.5": ("s", GREY, "0.5"),
+    "default": ("o", ORANGE, "default threshold"),
+    "rule_out": ("v", GREEN, "rule-out"),
+    "rule_in": ("^", PINK, "rule-in"),
+}
+CLASS_STYLE = ((BLUE, "normal"), (ORANGE, "pneumonia"))
+
+
+def new_axes(width: float = 5.6, height: float = 4.4) -> tuple[Figure, Axes]:
+    """An empty figure in inches, outside pyplot's global state, with the project's look."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def save(figure: Figure, path: str | Path, *, formats: tuple[str, ...] = ("png", "svg")) -> list[Path]:
+    """Write ``path`` with each suffix (PNG at 150 dpi) and return the paths; the same input gives the same bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for suffix in formats:
+        target = path.with_suffix(f".{suffix}")
+        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+        figure.savefig(target, dpi=150, metadata=metadata)
+        written.append(target)
+    return written
+
+
+def _unit(axes: Axes, x: str, y: str, legend: str | None = "best") -> None:
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    if legend:
+        axes.legend(loc=legend, frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+
+
+def _points(decision: Decision) -> dict[str, float]:
+    found = {"0.5": 0.5, **{name: point.threshold for name, point in decision.points.items()}}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _sweep(scores: Scores, decision: Decision) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Thresholds from high to low with true and false positives at and above each, and the probabilities."""
+    probability = probability_of(scores, decision)
+    order = np.argsort(-probability, kind="stable")
+    last = np.r_[np.diff(probability[order]) != 0, True]
+    hits, alarms = (np.cumsum(scores.labels[order] == label)[last] for label in (1, 0))
+    return probability[order][last], hits, alarms, probability
+
+
+def roc_curve(scores: Scores, decision: Decision, auc: dict | None = None) -> Figure:
+    """ROC curve with the operating points; ``auc`` is the record's entry, shown in the legend."""
+    figure, axes = new_axes()
+    _, hits, alarms, probability = _sweep(scores, decision)
+    false_rate, sensitivity = np.r_[0, alarms] / max(1, alarms[-1]), np.r_[0, hits] / max(1, hits[-1])
+    label = "ROC"
+    if auc and auc.get("value") is not None:
+        label = f"AUC {auc['value']:.3f} ({auc['interval'][0]:.3f} to {auc['interval'][1]:.3f})"
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    axes.plot(false_rate, sensitivity, color=BLUE, linewidth=2, label=label, drawstyle="steps-post")
+    for name, threshold in _points(decision).items():
+        cell = confusion(probability, scores.labels, threshold)
+        marker, colour, text = POINT_STYLE[name]
+        x, y = cell["fp"] / max(1, cell["fp"] + cell["tn"]), cell["tp"] / max(1, cell["tp"] + cell["fn"])
+        axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", label=text, zorder=3)
+    _unit(axes, "1 - specificity (normal pictures called pneumonia)", "Sensitivity", "lower right")
+    return figure
+
+
+def precision_recall_curve(scores: Scores, decision: Decision, average_precision: dict | None = None) -> Figure:
+    """Precision-recall curve with the operating points and the share of pneumonia as the floor."""
+    figure, axes = new_axes()
+    _, hits, alarms, probability = _sweep(scores, decision)
+    label = "Precision"
+    if average_precision and average_precision.get("value") is not None:
+        label = f"Average precision {average_precision['value']:.3f}"
+    share = float(scores.labels.mean())
+    axes.axhline(share, color=GREY, linewidth=1, linestyle=":", label=f"share of pneumonia {share:.2f}")
+    axes.plot(hits / max(1, hits[-1]), hits / (hits + alarms), color=BLUE, linewidth=2, label=label)
+    for name, threshold in _points(decision).items():
+        cell = confusion(probability, scores.labels, threshold)
+        if cell["tp"] + cell["fp"]:
+            marker, colour, text = POINT_STYLE[name]
+            x, y = cell["tp"] / max(1, cell["tp"] + cell["fn"]), cell["tp"] / (cell["tp"] + cell["fp"])
+            axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", label=text, zorder=3)
+    _unit(axes, "Recall (sensitivity)", "Precision (PPV in this set)", "lower left")
+    return figure
+
+
+def threshold_curves(scores: Scores, decision: Decision) -> Figure:
+    """Sensitivity and specificity against the threshold, the points as lines, the refer band shaded."""
+    figure, axes = new_axes(6.4, 4.4)
+    threshold = np.linspace(0, 1, 501)
+    probability = probability_of(scores, decision)
+    for label, (colour, _), name, style in zip((0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), "-" * 2,
+                                               strict=True):  # fmt: skip
+        values = np.sort(probability[scores.labels == label])
+        below = np.searchsorted(values, threshold, side="left")
+        right = below if label == 0 else len(values) - below
+        low, high = wilson(right, np.full(len(right), max(1, len(values))))
+        axes.plot(threshold, right / max(1, len(values)), style, color=colour, linewidth=2, label=name)
+        axes.fill_between(threshold, low, high, color=colour, alpha=0.15, linewidth=0)
+    if decision.refer_band:
+        axes.axvspan(*decision.refer_band, color="#F0E442", alpha=0.25, linewidth=0, label="refer band")
+    for name, value in _points(decision).items():
+        _, colour, text = POINT_STYLE[name]
+        axes.axvline(value, color=colour, linewidth=1.2, linestyle="--", label=f"{text} {value:.3f}")
+    _unit(axes, "Threshold on the probability of pneumonia", "Rate with 95 % interval", "lower center")
+    return figure
+
+
+def reliability_diagram(scores: Scores, decision: Decision, ece: dict | None = None) -> Figure:
+    """Observed share of pneumonia against mean probability in ten bins, with Wilson intervals and the counts."""
+    figure, axes = new_axes()
+    table = reliability(probability_of(scores, decision), scores.labels)
+    observed, count = table["observed"], table["count"]
+    low, high = wilson(np.round(observed * count), count)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
+    label = "pictures in ten bins" if not ece else f"binned ECE {ece['binned']:.3f} (adaptive {ece['adaptive']:.3f})"
+    axes.errorbar(table["mean_probability"], observed, yerr=np.abs([observed - low, high - observed]), fmt="o-",
+                  color=BLUE, markersize=6, capsize=3, label=label)  # fmt: skip
+    for x, y, number in zip(table["mean_probability"], observed, count, strict=True):
+        axes.annotate(str(number), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=8, color=GREY)
+    _unit(axes, "Mean probability of pneumonia", "Observed share of pneumonia", "upper left")
+    return figure
+
+
+def score_histograms(scores: Scores, decision: Decision) -> Figure:
+    """How the probabilities of each class spread; counts on a logarithmic axis, so that the few are seen."""
+    figure, axes = new_axes(6.4, 4.0)
+    probability, edges = probability_of(scores, decision), np.linspace(0, 1, 41)
+    for label, (colour, name) in enumerate(CLASS_STYLE):
+        values = probability[scores.labels == label]
+        axes.hist(values, edges, color=colour, alpha=0.35)
+        axes.hist(values, edges, color=colour, histtype="step", linewidth=1.6, linestyle=("-", "--")[label],
+                  label=f"{name} ({len(values)})")  # fmt: skip
+    axes.axvline(decision.threshold, color=GREY, linestyle="--", linewidth=1.2,
+                 label=f"threshold {decision.threshold:.3f}")  # fmt: skip
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set(xlabel="Probability of pneumonia", ylabel="Pictures", xlim=(0, 1))
+    axes.legend(loc="upper center", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    return figure
+
+
+def decision_curve(scores: Scores, decision: Decision) -> Figure:
+    """Net benefit of acting on the model against acting on all and on none (Vickers and Elkin 2006)."""
+    figure, axes = new_axes(6.4, 4.4)
+    odds_at = np.linspace(0.01, 0.99, 197)
+    probability, count = probability_of(scores, decision), len(scores)
+    sick, well = (np.sort(probability[scores.labels == label]) for label in (1, 0))
+    hits, alarms = (len(x) - np.searchsorted(x, odds_at, side="left") for x in (sick, well))
+    weight = odds_at / (1 - odds_at)
+    share = len(sick) / count
+    axes.plot(odds_at, (hits - alarms * weight) / count, color=BLUE, linewidth=2, label="this model")
+    axes.plot(odds_at, share - (1 - share) * weight, color=ORANGE, linewidth=1.5, linestyle="--", label="treat all")
+    axes.axhline(0, color=GREY, linewidth=1.2, linestyle=":", label="treat none")
+    axes.axvline(decision.threshold, color=GREY, linewidth=1, linestyle="-.", label="default threshold")
+    axes.set(xlabel="Threshold probability at which one would act", ylabel="Net benefit per picture",
+             xlim=(0, 1), ylim=(-0.05, max(0.1, share * 1.1)))  # fmt: skip
+    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    return figure
