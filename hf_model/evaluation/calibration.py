@@ -23,7 +23,8 @@ class Calibration:
     """``probability = sigmoid(margin / temperature + bias)`` and what decided whether a bias is kept.
 
     ``cross_validated_loss`` holds the out-of-fold log loss (nats per picture) of "none", "temperature" and
-    "temperature_and_bias"; None when it was not run. ``at_limit`` tells that the fit stopped at a limit.
+    "temperature_and_bias", and "gain_standard_error" of the last one's gain; None when it was not run. ``at_limit``
+    tells that the fit stopped at a limit.
     """
 
     temperature: float
@@ -75,22 +76,27 @@ def fit_calibration(scores: Scores, *, folds: int = 5, seed: int = 0) -> Calibra
     """Temperature, and a bias if it lowers the log loss of patients that it was not fitted on.
 
     Training weights the classes, so its margins belong to a balanced set and the bias usually earns its place: it
-    moves them to the calibration set's prevalence. Patients are split into ``folds`` at random, stratified by class.
+    moves them to the calibration set's prevalence. Patients are split into ``folds`` at random, stratified by class;
+    the bias has to gain more than one standard error of the gain (over patients), or the simpler fit is kept. With
+    fewer than ``folds`` patients in a class there is no bias.
     """
     fold = _patient_folds(scores, folds, seed)
-    losses: dict[str, list[np.ndarray]] = {"none": [], "temperature": [], "temperature_and_bias": []}
-    usable = fold is not None
-    for index in range(folds if usable else 0):
-        held = fold == index
-        margins, labels = scores.margins[held], scores.labels[held]
-        losses["none"].append(log_loss(margins, labels))
-        for name, with_bias in (("temperature", False), ("temperature_and_bias", True)):
+    if fold is None:
+        return fit_temperature(scores.logits, scores.labels)
+    losses = {"none": log_loss(scores.margins, scores.labels)}
+    for name, with_bias in (("temperature", False), ("temperature_and_bias", True)):
+        losses[name] = np.empty(len(scores))
+        for index in range(folds):
+            held = fold == index
             fit = fit_temperature(scores.logits[~held], scores.labels[~held], with_bias=with_bias)
-            losses[name].append(log_loss(margins, labels, fit.temperature, fit.bias))
-    means = {name: float(np.concatenate(parts).mean()) for name, parts in losses.items()} if usable else None
-    with_bias = means is not None and means["temperature_and_bias"] < means["temperature"]
-    fit = fit_temperature(scores.logits, scores.labels, with_bias=with_bias)
-    return Calibration(fit.temperature, fit.bias, fit.at_limit, means)
+            held_loss = log_loss(scores.margins[held], scores.labels[held], fit.temperature, fit.bias)
+            losses[name][held] = held_loss
+    means = {name: float(loss.mean()) for name, loss in losses.items()}
+    gain = losses["temperature"] - losses["temperature_and_bias"]
+    of_patient = np.bincount(scores.patient_codes, gain - gain.mean())
+    error = float(np.sqrt(np.sum(of_patient**2)) / len(gain))
+    fit = fit_temperature(scores.logits, scores.labels, with_bias=bool(gain.mean() > error))
+    return Calibration(fit.temperature, fit.bias, fit.at_limit, means | {"gain_standard_error": error})
 
 
 def _patient_folds(scores: Scores, folds: int, seed: int) -> np.ndarray | None:

@@ -37,9 +37,7 @@ class PneumoniaMetric(evaluate.Metric):
         features = datasets.Features(
             {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
         )
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features, format="numpy"
-        )
+        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
 
     def _compute(
         self, predictions: Any, references: Any, threshold: float = DEFAULT_THRESHOLD

@@ -16,8 +16,8 @@ What a patient's several pictures count for (``unit``):
 - ``"pictures"``: as if pictures were independent. Not valid where a patient has several; there to show the difference.
 
 It matters: tests/evaluation simulate 1,000 calibration sets of 200 patients, half of them with one picture and half
-with eight. The true sensitivity is below the target in 2.5 % of the sets with "one", never with "any", and in 10 to 18 %
-with "pictures" when the pictures of a patient resemble each other a little or much.
+with eight. The true sensitivity is below the target in 2.5 % of the sets with "one", never with "any", and in 10 to
+18 % with "pictures" when the pictures of a patient resemble each other a little or much.
 
 Each point's confidence is its own; nothing is claimed about all three holding at once.
 """
