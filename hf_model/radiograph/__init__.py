@@ -3,8 +3,18 @@
 Importing this loads NumPy and Pillow only; pydicom is imported when a DICOM file comes.
 """
 
+from hf_model.radiograph.checks import check_radiograph
+from hf_model.radiograph.gate import FeatureGate
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.radiograph.reading import read_radiograph
 from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
 
-__all__ = ["Finding", "Preprocessing", "Radiograph", "UnreadableRadiograph", "read_radiograph"]
+__all__ = [
+    "FeatureGate",
+    "Finding",
+    "Preprocessing",
+    "Radiograph",
+    "UnreadableRadiograph",
+    "check_radiograph",
+    "read_radiograph",
+]

@@ -24,6 +24,8 @@ MAGIC = (
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "P", "PA", "LA", "La", "RGBa", "1", "L")
 PHOTOMETRIC_TAG, WHITE_IS_ZERO = 262, 0
+# Chroma is the largest minus the smallest of R, G and B, 0 to 255; areas are fractions of the picture.
+COLOUR_SIDE, STRONG_CHROMA, MEAN_CHROMA, COLOURED_AREA, COLOURED_MARKS = 128, 40, 12.0, 0.03, 0.0005
 # Orientation of EXIF 2.3, tag 274, as (quarter turns counter-clockwise, then mirror left-right).
 ORIENTATION_TAG = 274
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
@@ -127,7 +129,25 @@ def _grey(picture: Image.Image, name: str, white_is_zero: bool) -> tuple[np.ndar
             "unsupported-pixels", f"{name} has {picture.mode} pixels; export it as 8 or 16 bit grey."
         )
     opaque = _opaque(picture)
-    return np.array(opaque.convert("L")), 1 if picture.mode == "1" else 8, ()
+    return np.array(opaque.convert("L")), 1 if picture.mode == "1" else 8, colour_findings(opaque)
+
+
+def colour_findings(picture: Image.Image) -> tuple[Finding, ...]:
+    """What the colours of an L or RGB picture say: a radiograph has none but a slight tint and small marks."""
+    if picture.mode == "L":
+        return ()
+    # A small copy, averaged: JPEG's coarse chroma noise goes, areas of colour stay
+    factor = max(1, min(picture.size) // COLOUR_SIDE)
+    small = np.asarray(picture.reduce(factor)).astype(np.int16)
+    chroma = small.max(axis=2) - small.min(axis=2)
+    coloured = float(np.mean(chroma > STRONG_CHROMA))
+    if coloured > COLOURED_AREA or float(chroma.mean()) > MEAN_CHROMA:
+        message = "The picture is in colour, as a photograph or screenshot is; a radiograph is grey."
+        return (Finding("colour", message, "flag"),)
+    if coloured > COLOURED_MARKS:
+        message = "Small parts of the picture are in colour (marks or writing?); they were turned grey."
+        return (Finding("colour-marks", message, "note"),)
+    return ()
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_model.config import MAX_UPLOAD_BYTES
-from hf_model.radiograph.picture import PICTURE_FORMATS, read_picture, sniff_picture
+from hf_model.radiograph.dicom import has_prefix, looks_like_dicom, read_dicom
+from hf_model.radiograph.picture import read_picture, sniff_picture
 from hf_model.radiograph.types import Radiograph, UnreadableRadiograph
 
 CODES = {
@@ -48,8 +49,13 @@ def read_radiograph(
     Raises UnreadableRadiograph, and nothing else for any content.
     """
     data, name = _load(source, name)
-    if sniff_picture(data) in PICTURE_FORMATS:
+    # DICOM first: its preamble may be a TIFF header, so that one file is both (PS3.10 7.1)
+    if has_prefix(data):
+        return read_dicom(data, name)
+    if sniff_picture(data):
         return read_picture(data, name, target_side)
+    if looks_like_dicom(data):
+        return read_dicom(data, name)
     raise UnreadableRadiograph("not-a-picture", f"{name} is {_described(data)}; upload a {ACCEPTED} file.")
 
 

@@ -1,0 +1,231 @@
+"""DICOM -> grey radiograph: decoding, modality and VOI transformation, polarity. Imports pydicom when first used.
+
+The steps are those of PS3.3 C.11 and PS3.4 N.2: stored value -> modality LUT or rescale -> VOI LUT or window (the first
+of either; the LUT wins) -> 0..255 -> MONOCHROME1 inverted -> padding black.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_model.radiograph.codestream import frame_size
+from hf_model.radiograph.dicom_header import HEADER_TAGS, facts, header_findings, number
+from hf_model.radiograph.grey import depth_of, from_unsigned, scaled
+from hf_model.radiograph.picture import check_size, colour_findings
+from hf_model.radiograph.types import Radiograph, UnreadableRadiograph
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+PIXEL_TAGS = (
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+)
+# Decoders for each transfer syntax: permissive licences, the hardened first, GDCM only where nothing else decodes.
+PLUGINS = {
+    "1.2.840.10008.1.2": (),
+    "1.2.840.10008.1.2.1": (),
+    "1.2.840.10008.1.2.2": (),
+    "1.2.840.10008.1.2.5": ("pydicom",),  # RLE
+    "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
+    "1.2.840.10008.1.2.4.51": ("pillow",),  # JPEG extended, of which 8 bit
+    "1.2.840.10008.1.2.4.57": ("gdcm",),  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": ("gdcm",),
+    "1.2.840.10008.1.2.4.80": ("pyjpegls",),  # JPEG-LS
+    "1.2.840.10008.1.2.4.81": ("pyjpegls",),
+    "1.2.840.10008.1.2.4.90": ("pylibjpeg", "pillow"),  # JPEG 2000
+    "1.2.840.10008.1.2.4.91": ("pylibjpeg", "pillow"),
+    "1.2.840.10008.1.2.4.201": ("pylibjpeg",),  # high-throughput JPEG 2000
+    "1.2.840.10008.1.2.4.202": ("pylibjpeg",),
+    "1.2.840.10008.1.2.4.203": ("pylibjpeg",),
+}
+# Of a file without meta information, by pydicom's (implicit VR, little endian).
+NATIVE = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+def has_prefix(data: bytes) -> bool:
+    """Whether the bytes have DICOM's prefix after a preamble of 128 bytes (PS3.10 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """Whether bytes without preamble begin as a data set does: an element of group 0002 or 0008 of believable shape."""
+    if len(data) < 16:
+        return False
+    explicit = data[4:6].isalpha() and data[4:6].isupper()
+    group, element, length = struct.unpack("<HHI", data[:8])
+    little = group in (0x0002, 0x0008) and element <= 0x0100 and (explicit or length <= 64)
+    return little or (explicit and data[:2] == b"\x00\x08")
+
+
+def read_dicom(data: bytes, name: str) -> Radiograph:
+    """Bytes of one DICOM file -> Radiograph; raises UnreadableRadiograph and nothing else."""
+    try:
+        dataset = _parse(data, name)
+        _check_header(dataset, name)
+        pixels, depth, findings = _grey(dataset, name)
+    except UnreadableRadiograph:
+        raise
+    except ImportError as error:
+        raise UnreadableRadiograph(
+            "unsupported-compression", f"{name} is DICOM, and reading it needs pydicom; install requirements.txt."
+        ) from error
+    except Exception as error:  # pydicom and its decoders raise anything at all on hostile bytes
+        raise UnreadableRadiograph(
+            "damaged", f"{name} is a damaged or incomplete DICOM file; export it again."
+        ) from error
+    metadata = facts(dataset)
+    size = (pixels.shape[1], pixels.shape[0])
+    return Radiograph(pixels, name, "DICOM", size, depth, header_findings(metadata) + findings, metadata)
+
+
+def _parse(data: bytes, name: str) -> Dataset:
+    """The data set, of which only what is needed is read: nothing that identifies a patient leaves the bytes."""
+    from pydicom import dcmread
+    from pydicom.filereader import read_dataset, read_preamble
+
+    stream = io.BytesIO(data)
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    syntax = str(meta.get("TransferSyntaxUID", "")).strip()
+    # Refused before pydicom inflates a deflated file whole, to any size
+    if syntax and syntax not in PLUGINS:
+        from pydicom.uid import UID
+
+        raise _unsupported(name, UID(syntax).name)
+    dataset = dcmread(io.BytesIO(data), force=True, specific_tags=[*PIXEL_TAGS, *HEADER_TAGS])
+    if not syntax:
+        dataset.file_meta.TransferSyntaxUID = NATIVE[dataset.original_encoding]
+    return dataset
+
+
+def _unsupported(name: str, syntax: str) -> UnreadableRadiograph:
+    return UnreadableRadiograph(
+        "unsupported-compression",
+        f"{name} is DICOM compressed as {syntax}, which is not decoded here; export it uncompressed or as PNG.",
+    )
+
+
+def _check_header(dataset: Dataset, name: str) -> None:
+    """Refuse what holds no single picture of a known kind, before anything is decoded."""
+    if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
+        raise UnreadableRadiograph(
+            "no-pixels", f"{name} is a DICOM object without a picture (a report or directory?); choose the image file."
+        )
+    check_size(int(dataset.Columns), int(dataset.Rows), name)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise UnreadableRadiograph("multi-frame", f"{name} has {frames} frames; export the frontal view alone.")
+    kind = dataset.get("PhotometricInterpretation", "MONOCHROME2")
+    if kind not in MONOCHROME + COLOUR or int(dataset.BitsAllocated) not in (1, 8, 16):
+        raise UnreadableRadiograph(
+            "unsupported-pixels",
+            f"{name} is DICOM with {dataset.BitsAllocated}-bit {kind} pixels; export it as 8 or 16 bit grey.",
+        )
+
+
+def _decoded(dataset: Dataset, name: str) -> np.ndarray:
+    """Stored values (rows, columns), or (rows, columns, 3) as RGB."""
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import get_decoder, pixel_array
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    plugins = PLUGINS[str(syntax)]
+    if not plugins:
+        return pixel_array(dataset)
+    available = [plugin for plugin in plugins if plugin in get_decoder(syntax).available_plugins]
+    if not available or (syntax.endswith(".4.51") and dataset.BitsStored > 8):
+        raise _unsupported(name, syntax.name)
+    size = frame_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    if size not in (None, (dataset.Columns, dataset.Rows)):  # a bomb says little in the header and much inside
+        raise ValueError(f"the frame is {size}")
+    return pixel_array(dataset, decoding_plugin=available[0])
+
+
+def _grey(dataset: Dataset, name: str) -> tuple[np.ndarray, int, tuple]:
+    """(grey uint8 (rows, columns), bit depth, findings)."""
+    stored = _decoded(dataset, name)
+    depth = int(dataset.BitsStored)
+    if stored.ndim == 3:
+        if stored.dtype != np.uint8 or stored.shape[2] != 3:
+            raise UnreadableRadiograph(
+                "unsupported-pixels", f"{name} is DICOM with {depth}-bit colour; export it as 8 or 16 bit grey."
+            )
+        from PIL import Image
+
+        picture = Image.fromarray(stored)
+        return np.array(picture.convert("L")), depth, colour_findings(picture)
+    grey, depth = _shown(stored, dataset, depth)
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        grey = 255 - grey
+    padding = _padding(stored, dataset)
+    if padding is not None:
+        grey[padding] = 0
+    return np.ascontiguousarray(grey), depth, ()
+
+
+def _shown(stored: np.ndarray, dataset: Dataset, depth: int) -> tuple[np.ndarray, int]:
+    """Stored values -> (display values uint8, bit depth), by the header's transformations or, without, by rule."""
+    from pydicom.pixels import apply_modality_lut
+
+    transformed = bool(dataset.get("ModalityLUTSequence")) or (
+        (number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0) != (1.0, 0.0)
+    )
+    values = apply_modality_lut(stored, dataset) if transformed else stored
+    if dataset.get("VOILUTSequence"):
+        return _by_lut(values, dataset.VOILUTSequence[0]), depth
+    center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    if center is not None and width is not None and width >= 1:
+        return _by_window(values, center, width, dataset.get("VOILUTFunction") or "LINEAR"), depth
+    if values.dtype.kind == "u" and not dataset.get("PixelRepresentation"):
+        # No window: the stored range, as for a picture file. 16 may be a container of fewer bits; fewer are meant.
+        return from_unsigned(values, depth_of(values) if depth == 16 or values.max() >= 2**depth else depth)
+    low, high = float(values.min()), float(values.max())
+    return scaled(values, low, high if high > low else low + 1), depth
+
+
+def _by_window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
+    """PS3.3 C.11.2.1.2 and .3 through pydicom, with an output range of 0..255 whatever the stored range is."""
+    from pydicom.dataset import Dataset
+    from pydicom.pixels import apply_windowing
+
+    window = Dataset()
+    window.PhotometricInterpretation, window.PixelRepresentation, window.BitsStored = "MONOCHROME2", 0, 8
+    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = center, width, function
+    if function != "SIGMOID" and width == 1:  # LINEAR divides by width - 1: a step at the center
+        return np.where(values <= center - 0.5, 0, 255).astype(np.uint8)
+    return scaled(apply_windowing(values, window), 0, 255)
+
+
+def _by_lut(values: np.ndarray, item: Any) -> np.ndarray:
+    """PS3.3 C.11.2.1.1. Written out: pydicom 3.0 wraps values above 255 where entries have 8 bits."""
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    data = item["LUTData"].value
+    table = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
+    table = table[: entries or 2**16].astype(np.float64)
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)
+    return scaled(table, 0, 2**bits - 1)[index]
+
+
+def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
+    """bool (rows, columns) of the padding outside the exposed field (PS3.3 C.7.5.1.1.2); None without any."""
+    first = number(dataset, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = number(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
+    mask = (stored >= low) & (stored <= high)
+    return None if mask.all() else mask
