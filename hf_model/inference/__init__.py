@@ -1,0 +1,1 @@
+"""From a file to a :class:`~hf_model.inference.prediction.Prediction`: checkpoints, engines, batches, heat maps."""

@@ -1,0 +1,122 @@
+"""A checkpoint folder as serving sees it: which row is which label, its preprocessing, its decision, its hash.
+
+Reading it loads no weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_model.config import LABELS
+from hf_model.evaluation.decision import Decision
+from hf_model.inference.hub_folder import WEIGHTS, CheckpointError, locate
+from hf_model.radiograph import FeatureGate, Preprocessing
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a checkpoint before an engine is loaded.
+
+    label_order: rows of the classifier that are ``(normal, pneumonia)``. weights_sha256: of ``model.safetensors``.
+    gate: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
+    """
+
+    folder: Path
+    model_id: str
+    weights_sha256: str
+    label_order: tuple[int, int]
+    preprocessing: Preprocessing
+    decision: Decision
+    gate: FeatureGate | None
+    metrics: dict[str, Any] | None
+
+    @classmethod
+    def open(cls, source: str | Path | None, *, revision: str | None = None, token: str | None = None) -> Checkpoint:
+        """Read a folder or Hub id (None: the shipped one).
+
+        Raises CheckpointError for one that is missing, has no safetensors, is no two-class NORMAL/PNEUMONIA
+        classifier, has a preprocessing that cannot be expressed, or a decision.json or gate of other weights.
+        """
+        folder, model_id = locate(source, revision=revision, token=token)
+        config = _json(folder / "config.json", needed=True)
+        weights = folder / WEIGHTS
+        if not weights.is_file():
+            raise CheckpointError(
+                f"{model_id} has no {WEIGHTS}. Pickled weights are never loaded: save it with "
+                "`save_pretrained(folder)` of a current transformers."
+            )
+        try:
+            preprocessing = Preprocessing.from_pretrained(folder)
+            decision, gate = Decision.load(folder), FeatureGate.load(folder)
+        except (FileNotFoundError, ValueError) as error:
+            raise CheckpointError(f"{model_id} cannot be served: {error}") from error
+        digest = sha256(weights)
+        _check_origin("decision.json", decision.provenance, digest, model_id)
+        if gate is not None:
+            _check_origin("gate.safetensors", gate.metadata, digest, model_id)
+        return cls(
+            folder=folder,
+            model_id=model_id,
+            weights_sha256=digest,
+            label_order=label_order(config, model_id),
+            preprocessing=preprocessing,
+            decision=decision,
+            gate=gate,
+            metrics=_json(folder / "metrics.json", needed=False),
+        )
+
+
+def label_order(config: dict[str, Any], model_id: str) -> tuple[int, int]:
+    """Classifier rows ``(normal, pneumonia)`` from ``id2label`` of a ``config.json``, whose keys JSON made strings.
+
+    Case and surrounding space do not matter. Raises CheckpointError unless the labels are these two.
+    """
+    id2label = config.get("id2label")
+    rows = {}
+    if isinstance(id2label, dict):
+        rows = {str(label).strip().upper(): int(key) for key, label in id2label.items() if str(key).isdigit()}
+    if len(rows) != 2 or len(id2label) != 2 or set(rows) != set(LABELS) or set(rows.values()) != {0, 1}:
+        names = sorted(map(str, id2label.values())) if isinstance(id2label, dict) else []
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        raise CheckpointError(
+            f"{model_id} has the labels {shown or 'LABEL_0, LABEL_1 (id2label is missing)'}; only a classifier with "
+            f"the two labels {' and '.join(LABELS)} can be served. Fine-tune it with `python train.py --base_model`, "
+            "or set id2label in its config.json."
+        )
+    return rows[LABELS[0]], rows[LABELS[1]]
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_origin(file: str, facts: dict[str, Any], digest: str, model_id: str) -> None:
+    """A threshold or a distance that was fitted on other weights is wrong without a sign of it."""
+    fitted_on = facts.get("weights_sha256")
+    if fitted_on not in (None, digest):
+        raise CheckpointError(
+            f"{file} of {model_id} was fitted on other weights ({str(fitted_on)[:12]}… and not {digest[:12]}…); "
+            "run `python -m hf_model recalibrate`, or restore the file that belongs to the weights."
+        )
+
+
+def _json(path: Path, *, needed: bool) -> dict[str, Any] | None:
+    if not path.is_file():
+        if needed:
+            raise CheckpointError(
+                f"{path.parent} has no {path.name}, so it is no checkpoint; name a folder that has one."
+            )
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); copy it again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object; copy it again.")
+    return content

@@ -1,0 +1,180 @@
+"""The serving entry point: a checkpoint folder or Hub id in, a ``Prediction`` for every file out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_model.inference.batch import chunks, ordered
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import Engine, EngineOutput
+from hf_model.inference.engines.choice import open_engine
+from hf_model.inference.findings import gate_finding
+from hf_model.inference.heat_map import scale_map
+from hf_model.inference.prediction import Failure, Prediction, Timing, checked_threshold
+from hf_model.radiograph import (
+    FeatureGate,
+    Finding,
+    Radiograph,
+    UnreadableRadiograph,
+    check_radiograph,
+    read_radiograph,
+)
+
+Content = bytes | str | Path | Radiograph
+Source = Content | tuple[str, Content]
+"""A file's bytes, its path, or a radiograph that was read before; or ``(name, that)``."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A radiograph on its way into the engine: uint8 (height, width), and milliseconds spent so far."""
+
+    radiograph: Radiograph
+    pixels: np.ndarray
+    findings: tuple[Finding, ...]
+    decode: float
+    preprocess: float
+
+
+class Classifier:
+    """A loaded checkpoint.
+
+    Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
+    (contents of metrics.json or None), gate (FeatureGate or None), has_map. Safe to use from several threads.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        self.decision = checkpoint.decision
+        self.preprocessing = checkpoint.preprocessing
+        self.model_id = checkpoint.model_id
+        self.model_hash = checkpoint.weights_sha256
+        self.metrics: dict[str, Any] | None = checkpoint.metrics
+        self.gate: FeatureGate | None = checkpoint.gate
+        self.engine_name = engine.name
+        self._engine = engine
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path | None = None,
+        *,
+        engine: str = "auto",
+        revision: str | None = None,
+        token: str | None = None,
+        cache: str | Path | None = None,
+    ) -> Classifier:
+        """Load a checkpoint.
+
+        folder_or_hub_id: None for the shipped checkpoint, a folder, or ``owner/name`` on the Hub (the only case in
+        which the network is used; revision and token are for it). engine: "auto", "openvino" or "torch". cache: folder
+        for compiled models (None: the user's cache folder, "" for none).
+
+        Raises CheckpointError (a ValueError) for what is no servable checkpoint, EngineUnavailable (a RuntimeError)
+        for an engine that cannot serve it here; both say what to do.
+        """
+        checkpoint = Checkpoint.open(folder_or_hub_id, revision=revision, token=token)
+        return cls(checkpoint, open_engine(checkpoint, engine, cache=cache))
+
+    def predict(
+        self, source: Content, *, name: str | None = None, threshold: float | None = None, heat_map: bool = True
+    ) -> Prediction:
+        """Predict one file.
+
+        source: bytes, path or a Radiograph that was read before. name: what to call it. threshold: 0 to 1 (None: the
+        checkpoint's own). heat_map: False leaves the class activation map out.
+        Raises UnreadableRadiograph, whose text is for the person, and ValueError for a threshold outside 0 to 1.
+        """
+        limit = None if threshold is None else checked_threshold(threshold)
+        ready = self._read(source, name)
+        start = time.perf_counter()
+        output = self._engine.run(ready.pixels[None])
+        return self._make(ready, output, 0, _milliseconds(start), limit, heat_map)
+
+    def predict_batch(
+        self,
+        sources: Iterable[Source],
+        *,
+        batch_size: int | None = None,
+        threshold: float | None = None,
+        heat_map: bool = True,
+    ) -> Iterator[Prediction | Failure]:
+        """Predict many files: one Prediction or Failure for each, in order, as they are done.
+
+        sources: like ``predict``'s, or ``(name, source)``; may be a generator and is drawn from as needed.
+        batch_size: pictures per pass (None: what the engine is fastest with). Files are read in threads while the
+        engine works. Raises ValueError for a bad threshold or batch size.
+        """
+        limit = None if threshold is None else checked_threshold(threshold)
+        jobs = chunks(sources, self._engine.batch_size if batch_size is None else batch_size)
+
+        def work(chunk: list[Source]) -> list[Prediction | Failure]:
+            return self._chunk(chunk, limit, heat_map)
+
+        return ordered(work, jobs, self._engine.workers)
+
+    def _read(self, source: Content, name: str | None) -> _Ready:
+        """Decode (unless it is done), check and resize one file."""
+        start = time.perf_counter()
+        if isinstance(source, Radiograph):
+            radiograph = source
+        else:
+            side = max(self.preprocessing.height, self.preprocessing.width)
+            radiograph = read_radiograph(source, name=name, target_side=side)
+        findings = check_radiograph(radiograph)
+        decode = _milliseconds(start)
+        start = time.perf_counter()
+        pixels = self.preprocessing.resize(radiograph.pixels)
+        return _Ready(radiograph, pixels, findings, decode, _milliseconds(start))
+
+    def _chunk(self, chunk: list[Source], threshold: float | None, heat_map: bool) -> list[Prediction | Failure]:
+        """Read a chunk, run the readable ones in one pass, and put everything back in order."""
+        results: list[Prediction | Failure | _Ready] = []
+        for source in chunk:
+            name, content = source if isinstance(source, tuple) else (None, source)
+            try:
+                results.append(self._read(content, name))
+            except UnreadableRadiograph as error:
+                results.append(Failure(name or _name_of(content), error.code, str(error)))
+        ready = [item for item in results if isinstance(item, _Ready)]
+        if not ready:
+            return results
+        start = time.perf_counter()
+        output = self._engine.run(np.stack([item.pixels for item in ready]), bulk=True)
+        each = _milliseconds(start) / len(ready)
+        made = (self._make(item, output, row, each, threshold, heat_map) for row, item in enumerate(ready))
+        return [next(made) if isinstance(item, _Ready) else item for item in results]
+
+    def _make(
+        self, ready: _Ready, output: EngineOutput, row: int, model: float, threshold: float | None, heat_map: bool
+    ) -> Prediction:
+        """The one place where a Prediction comes from."""
+        findings = ready.findings
+        if self.gate is not None and output.features is not None:
+            findings += gate_finding(self.gate, output.features[row])
+        drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None
+        return Prediction.make(
+            rule=self.decision,
+            logits=output.logits[row],
+            threshold=threshold,
+            name=ready.radiograph.name,
+            class_activation_map=drawn,
+            findings=findings,
+            model_id=self.model_id,
+            model_hash=self.model_hash,
+            engine=self.engine_name,
+            timing=Timing(ready.decode, ready.preprocess, model, ready.decode + ready.preprocess + model),
+        )
+
+
+def _name_of(source: Content) -> str:
+    return Path(source).name if isinstance(source, str | Path) else "the upload"
+
+
+def _milliseconds(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3

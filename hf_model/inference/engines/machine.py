@@ -1,0 +1,44 @@
+"""What this machine has: cores that may be used, and a folder for what is worth keeping between starts."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores(limit_file: Path = _CGROUP_LIMIT) -> int:
+    """Cores this process may use, at least 1: its affinity, cut to the container's quota (cgroup v2 ``cpu.max``).
+
+    A container with two cores on a host with 64 sees 64 of them; as many threads would only wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = limit_file.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores
+    if not quota.isdigit() or not period.isdigit():
+        return cores
+    return max(1, min(cores, math.ceil(int(quota) / int(period))))
+
+
+def cache_folder() -> Path | None:
+    """The project's folder in the user's cache (made if missing); None where nothing can be written.
+
+    ``XDG_CACHE_HOME`` decides on Linux, ``LOCALAPPDATA`` on Windows.
+    """
+    try:
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = base / "chest-xray-pneumonia"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None

@@ -1,0 +1,34 @@
+"""``python -m hf_model export``: add the serving graph to a checkpoint folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hf_model.config import CHECKPOINT_DIR
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.hub_folder import CheckpointError
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. Gives 0, or 2 when the folder is no checkpoint or does not convert."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hf_model export",
+        description="Write openvino_model.xml and .bin into a checkpoint folder and compare them with torch.",
+    )
+    parser.add_argument("--checkpoint", default=str(CHECKPOINT_DIR), help="folder (default: the shipped checkpoint)")
+    arguments = parser.parse_args(argv)
+    from hf_model.inference.export import export
+
+    try:
+        report = export(Checkpoint.open(arguments.checkpoint))
+    except (CheckpointError, EngineUnavailable, OSError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    for path in report.files:
+        print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"neutral squeeze-excite gates removed: {report.gates_removed}")
+    print(f"class activation map: {'yes' if report.has_map else 'no, the architecture has none'}")
+    print(f"largest difference of a logit from torch: {report.difference:.1e}")
+    return 0

@@ -1,0 +1,177 @@
+"""``python -m hf_model predict``: a table of predictions for files and folders."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from hf_model.config import NORMAL, NOT_A_DEVICE, PNEUMONIA
+from hf_model.inference.classifier import Classifier
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.choice import NAMES
+from hf_model.inference.hub_folder import CheckpointError
+from hf_model.inference.prediction import PRECISION, Failure, Prediction, checked_threshold
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
+"""What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
+
+COLUMNS = (
+    "name",
+    "probability",
+    "threshold",
+    "decision",
+    "answer",
+    "logit_normal",
+    "logit_pneumonia",
+    "refused",
+    "findings",
+    "error",
+    "reason",
+    "model_id",
+    "model_hash",
+)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. Gives 0, 1 if not one file could be read, 2 for a mistake in the arguments."""
+    arguments = _parser().parse_args(argv)
+    try:
+        files = find_files(arguments.sources)
+        threshold = None if arguments.threshold is None else checked_threshold(arguments.threshold)
+        if arguments.batch_size is not None and arguments.batch_size < 1:
+            raise ValueError(f"batch_size is {arguments.batch_size}; give at least 1")
+        classifier = Classifier.from_pretrained(
+            arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
+        )
+        with ExitStack() as stack:
+            output = _open(arguments.output, stack)
+            failures = _write(classifier, files, output, arguments, threshold)
+    except (CheckpointError, EngineUnavailable, ValueError, OSError) as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return 2
+    if failures:
+        print(f"{failures} of {len(files)} files could not be read; their rows say why.", file=sys.stderr)
+    return 1 if failures == len(files) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hf_model predict",
+        description="Predict pneumonia for radiographs (JPEG, PNG, TIFF, WebP, BMP, DICOM).",
+        epilog=NOT_A_DEVICE,
+    )
+    parser.add_argument(
+        "sources", nargs="+", metavar="FILE_OR_FOLDER", help="folders are searched with their subfolders"
+    )
+    parser.add_argument("--output", help="file to write (default: standard output)")
+    parser.add_argument("--format", choices=("csv", "json"), help="default: by the suffix of --output, else csv")
+    parser.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
+    parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
+    parser.add_argument("--threshold", type=float, help="0 to 1 (default: the checkpoint's own)")
+    parser.add_argument("--engine", choices=NAMES, default="auto")
+    parser.add_argument("--batch_size", type=int, help="pictures per pass (default: what the engine is fastest with)")
+    parser.add_argument("--heat_map", action="store_true", help="with json: add each heat map as a base64 PNG")
+    return parser
+
+
+def find_files(sources: list[str]) -> list[Path]:
+    """The files of a command line: folders give their pictures, sorted, hidden ones left out.
+
+    Raises ValueError for a folder without pictures; a name that is no folder is a file, there or not.
+    """
+    files: list[Path] = []
+    for source in map(Path, sources):
+        if not source.is_dir():
+            files.append(source)
+            continue
+        found = sorted(path for path in source.rglob("*") if _is_wanted(path, source))
+        if not found:
+            raise ValueError(f"there are no pictures in the folder {source}; name one that has some")
+        files += found
+    return files
+
+
+def _is_wanted(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _open(output: str | None, stack: ExitStack) -> TextIO:
+    if output is None:
+        return sys.stdout
+    path = Path(output)
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} for --output; make it first")
+    return stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+
+
+def _write(
+    classifier: Classifier, files: list[Path], output: TextIO, arguments: argparse.Namespace, threshold: float | None
+) -> int:
+    """Write every result as soon as it is there; give how many are failures."""
+    by_suffix = "json" if arguments.output and Path(arguments.output).suffix.lower() == ".json" else "csv"
+    results = classifier.predict_batch(
+        ((str(path), path) for path in files),
+        batch_size=arguments.batch_size,
+        threshold=threshold,
+        heat_map=arguments.heat_map,
+    )
+    # No bar where standard error is no terminal (None), nor where the table itself is printed on the terminal.
+    silent = True if output.isatty() else None
+    shown = tqdm(results, total=len(files), unit="picture", file=sys.stderr, disable=silent)
+    if (arguments.format or by_suffix) == "json":
+        return _write_json(shown, output, arguments.heat_map)
+    return _write_csv(shown, output)
+
+
+def _write_csv(results: Iterator[Prediction | Failure], output: TextIO) -> int:
+    table = csv.DictWriter(output, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    failures = 0
+    for result in results:
+        table.writerow(row(result))
+        output.flush()
+        failures += not result.ok
+    return failures
+
+
+def _write_json(results: Iterator[Prediction | Failure], output: TextIO, heat_map: bool) -> int:
+    """An array with one object a line; closed even when interrupted, so that what is there can be read."""
+    failures = 0
+    separator = "[\n"
+    try:
+        for result in results:
+            output.write(separator + json.dumps(result.to_dict(heat_map=heat_map)))
+            output.flush()
+            separator = ",\n"
+            failures += not result.ok
+    finally:
+        output.write("[]\n" if separator == "[\n" else "\n]\n")
+    return failures
+
+
+def row(result: Prediction | Failure) -> dict[str, Any]:
+    """One row of the CSV. A failure fills name, error (its code) and reason only."""
+    if isinstance(result, Failure):
+        return {"name": result.name, "error": result.code, "reason": result.reason}
+    return {
+        "name": result.name,
+        "probability": f"{result.probability:.{PRECISION}f}",
+        "threshold": result.threshold,
+        "decision": result.decision,
+        "answer": result.answer,
+        "logit_normal": f"{result.logits[NORMAL]:.{PRECISION}f}",
+        "logit_pneumonia": f"{result.logits[PNEUMONIA]:.{PRECISION}f}",
+        "refused": str(result.refused).lower(),
+        "findings": " ".join(finding.code for finding in result.findings),
+        "model_id": result.model_id,
+        "model_hash": result.model_hash,
+    }

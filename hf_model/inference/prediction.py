@@ -1,0 +1,151 @@
+"""The one object that every number reaches a person by: page, API, table and reports show a ``Prediction``.
+
+``schema.py`` describes the JSON. Importing this loads NumPy and Pillow, no engine and no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hf_model.config import LABELS, NORMAL, PNEUMONIA, SCHEMA_VERSION
+from hf_model.evaluation.decision import Decision
+from hf_model.inference.heat_map import heat_map_png
+from hf_model.radiograph import Finding
+
+PRECISION = 6
+"""Decimals of probabilities and logits in JSON and CSV."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of wall time: reading and checking the file, resizing, the model with its map; all together."""
+
+    decode: float
+    preprocess: float
+    model: float
+    total: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The four numbers, rounded to a hundredth of a millisecond."""
+        return {name: round(getattr(self, name), 2) for name in ("decode", "preprocess", "model", "total")}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model says about one radiograph.
+
+    name: the file's name (never its folder). probability: calibrated probability of pneumonia, 0 to 1. threshold: the
+    one that ``decision`` ("PNEUMONIA" or "NORMAL") and ``answer`` (words for a person) were made at. logits:
+    ``(normal, pneumonia)``. class_activation_map: float32 (h, w) in 0..1 over the whole picture, or None when it was
+    not asked for or the architecture has none. findings: what the input checks noticed. model_hash: SHA-256 of
+    ``model.safetensors``.
+    """
+
+    name: str
+    probability: float
+    threshold: float
+    decision: str
+    answer: str
+    logits: tuple[float, float]
+    class_activation_map: np.ndarray | None
+    findings: tuple[Finding, ...]
+    model_id: str
+    model_hash: str
+    engine: str
+    timing: Timing
+    rule: Decision
+    schema_version: str = SCHEMA_VERSION
+
+    ok: ClassVar[bool] = True
+
+    @classmethod
+    def make(cls, *, rule: Decision, logits: Sequence[float], threshold: float | None, **rest: Any) -> Prediction:
+        """Apply the checkpoint's decision to two logits; ``rest`` are the other fields.
+
+        Raises ValueError for a threshold outside 0..1 and for logits that are not finite.
+        """
+        normal, pneumonia = (float(value) for value in logits)
+        limit = checked_threshold(rule.threshold if threshold is None else threshold)
+        probability = rule.probability(normal, pneumonia)
+        return cls(
+            probability=probability,
+            threshold=limit,
+            decision=rule.decide(probability, limit),
+            answer=rule.answer(probability, limit),
+            logits=(normal, pneumonia),
+            rule=rule,
+            **rest,
+        )
+
+    @property
+    def refused(self) -> bool:
+        """True if an input check holds that this is no frontal chest radiograph: don't show the number unasked."""
+        return any(finding.severity == "refuse" for finding in self.findings)
+
+    def at(self, threshold: float) -> Prediction:
+        """The same prediction decided at another threshold (0 to 1), without running the model again."""
+        limit = checked_threshold(threshold)
+        return replace(
+            self,
+            threshold=limit,
+            decision=self.rule.decide(self.probability, limit),
+            answer=self.rule.answer(self.probability, limit),
+        )
+
+    def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
+        """JSON of this prediction, as ``schema.PREDICTION`` describes it.
+
+        heat_map: add the class activation map as a base64 PNG under "heat_map" (null if there is none).
+        """
+        content: dict[str, Any] = {
+            "schema_version": self.schema_version,
+            "name": self.name,
+            "probability": round(self.probability, PRECISION),
+            "threshold": self.threshold,
+            "decision": self.decision,
+            "answer": self.answer,
+            "calibrated": self.rule.calibrated,
+            "refused": self.refused,
+            "logits": {LABELS[index]: round(self.logits[index], PRECISION) for index in (NORMAL, PNEUMONIA)},
+            "findings": [finding.to_dict() for finding in self.findings],
+            "model_id": self.model_id,
+            "model_hash": self.model_hash,
+            "engine": self.engine,
+            "timing_ms": self.timing.to_dict(),
+        }
+        if heat_map:
+            drawn = self.class_activation_map
+            content["heat_map"] = None if drawn is None else heat_map_png(drawn)
+        return content
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be read, in the place of its Prediction. ``reason`` is a sentence for a person."""
+
+    name: str
+    code: str
+    reason: str
+    schema_version: str = SCHEMA_VERSION
+
+    ok: ClassVar[bool] = False
+
+    def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
+        """JSON as ``schema.FAILURE`` describes it; ``heat_map`` is taken as by a Prediction, and there is none."""
+        return {
+            "schema_version": self.schema_version,
+            "name": self.name,
+            "error": {"code": self.code, "reason": self.reason},
+        }
+
+
+def checked_threshold(value: float) -> float:
+    """The threshold as a float; ValueError unless it is a number from 0 to 1."""
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"threshold is {value!r}; give a probability from 0 to 1")
+    return number

@@ -1,0 +1,232 @@
+"""Classifier, Prediction and Failure on tiny checkpoints."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inference_checkpoints import SIDE, build, pictures
+from PIL import Image
+
+import hf_model
+from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph
+from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER
+from hf_model.inference.classifier import Source
+from hf_model.inference.hub_folder import CheckpointError
+from hf_model.radiograph import FeatureGate, Radiograph
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+FILES = [png_bytes(picture) for picture in pictures(6, seed=5, side=2 * SIDE)]
+
+
+@pytest.fixture(scope="module")
+def classifier(exported_folder: Path) -> Classifier:
+    return Classifier.from_pretrained(exported_folder, cache="")
+
+
+def test_attributes(classifier: Classifier, exported_folder: Path) -> None:
+    import hashlib
+
+    assert classifier.model_id == "tiny"
+    assert classifier.model_hash == hashlib.sha256((exported_folder / "model.safetensors").read_bytes()).hexdigest()
+    assert classifier.engine_name.startswith("openvino-")
+    assert classifier.metrics == {"seed": 1}
+    assert classifier.decision.threshold == 0.6
+    assert classifier.preprocessing.height == SIDE
+
+
+def test_probability_is_the_calibrated_one_of_the_engine(classifier: Classifier, openvino_engine) -> None:
+    found = classifier.predict(FILES[0], name="a.png")
+    resized = np.asarray(Image.open(io.BytesIO(FILES[0])).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    logits = openvino_engine.run(resized[None]).logits[0]
+    expected = 1 / (1 + math.exp(-((float(logits[1]) - float(logits[0])) / 1.5 - 0.2)))
+    assert found.logits == pytest.approx(logits.tolist(), abs=1e-6)
+    assert found.probability == pytest.approx(expected, abs=1e-6)
+    assert found.threshold == 0.6
+    assert found.decision == ("PNEUMONIA" if expected >= 0.6 else "NORMAL")
+    assert found.name == "a.png"
+
+
+def test_at_decides_again_without_the_model(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = classifier.predict(FILES[0])
+    monkeypatch.setattr(classifier, "_engine", None)
+    low, high = found.at(0.0), found.at(1.0)
+    assert (low.decision, high.decision) == ("PNEUMONIA", "NORMAL")
+    assert low.probability == high.probability == found.probability
+    assert high.threshold == 1.0
+    assert low.at(0.6).answer == found.answer
+    with pytest.raises(ValueError, match=r"threshold is 1\.5; give a probability from 0 to 1"):
+        found.at(1.5)
+
+
+@pytest.mark.parametrize(
+    ("margin", "answer", "decision"),
+    [(-3.0, NOT_LIKELY, "NORMAL"), (0.0, REFER, "NORMAL"), (1.5, REFER, "PNEUMONIA"), (4.0, LIKELY, "PNEUMONIA")],
+)
+def test_answers_in_and_around_the_refer_band(classifier: Classifier, margin, answer, decision) -> None:
+    """Probabilities by hand: sigmoid(margin / 1.5 - 0.2) = 0.100, 0.450, 0.690, 0.922; the band is 0.3 to 0.8."""
+    shared = {"class_activation_map": None, "findings": (), "timing": None}
+    made = Prediction.make(
+        rule=classifier.decision, logits=(0.0, margin), threshold=None,
+        name="x", model_id="m", model_hash="0" * 64, engine="e", **shared,
+    )  # fmt: skip
+    assert (made.answer, made.decision) == (answer, decision)
+
+
+def test_bytes_path_and_radiograph_give_the_same(classifier: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "chest.png"
+    path.write_bytes(FILES[1])
+    pixels = np.asarray(Image.open(path))
+    radiograph = Radiograph(pixels=pixels, name="chest.png", format="PNG", original_size=(2 * SIDE, 2 * SIDE))
+    answers = [classifier.predict(source) for source in (FILES[1], path, str(path), radiograph)]
+    assert len({answer.probability for answer in answers}) == 1
+    assert [answer.name for answer in answers[1:]] == ["chest.png"] * 3
+
+
+def test_map_is_between_0_and_1_and_can_be_left_out(classifier: Classifier) -> None:
+    drawn = classifier.predict(FILES[0]).class_activation_map
+    assert drawn.dtype == np.float32
+    assert drawn.shape == (2, 2)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert classifier.predict(FILES[0], heat_map=False).class_activation_map is None
+
+
+def test_unreadable_files_raise_with_their_reason(classifier: Classifier) -> None:
+    with pytest.raises(UnreadableRadiograph, match=r"notes\.txt"):
+        classifier.predict(b"not a picture at all", name="notes.txt")
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4, 100])
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_batches_keep_order_and_put_failures_in_place(
+    exported_folder: Path, engine: str, batch_size: int | None, tmp_path: Path
+) -> None:
+    classifier = Classifier.from_pretrained(exported_folder, engine=engine, cache="")
+    sources: list[Source] = [*FILES, b"broken", tmp_path / "absent.png", ("named.png", FILES[0])]
+    results = list(classifier.predict_batch(sources, batch_size=batch_size))
+    assert [result.ok for result in results] == [True] * 6 + [False, False, True]
+    single = [classifier.predict(file) for file in FILES]
+    for one, many in zip(single, results[:6], strict=True):
+        assert many.probability == pytest.approx(one.probability, abs=1e-6)
+    assert len({result.probability for result in single}) == 6
+    assert [(failure.code, failure.name) for failure in results[6:8]] == [
+        ("not-a-picture", "the upload"),
+        ("missing", "absent.png"),
+    ]
+    assert isinstance(results[6], Failure)
+    assert results[8].name == "named.png"
+
+
+def test_a_batch_draws_its_sources_as_needed(classifier: Classifier) -> None:
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(1)
+            yield FILES[0]
+
+    results = classifier.predict_batch(endless(), batch_size=2)
+    assert next(results).ok
+    results.close()
+    assert len(drawn) <= 2 * (2 * classifier._engine.workers + 1)
+
+
+def test_batch_size_below_one_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(ValueError, match="batch_size is 0; give at least 1"):
+        list(classifier.predict_batch(FILES, batch_size=0))
+
+
+def test_gate_flags_what_is_unlike_training(exported_folder: Path, tmp_path: Path, openvino_engine) -> None:
+    """A gate around the features of one picture: this one has distance 0, every other one is outside."""
+    folder = shutil.copytree(exported_folder, tmp_path / "gated")
+    known, other = pictures(2, seed=9)
+    mean = openvino_engine.run(known[None]).features[0]
+    axis = np.eye(1, mean.size, dtype=np.float32)
+    FeatureGate(mean, axis, np.ones(1, np.float32), residual=1.0, threshold=1e-6).save(folder)
+    gated = Classifier.from_pretrained(folder, cache="")
+    found = [gated.predict(png_bytes(picture)).findings for picture in (known, other)]
+    flags = [[f.severity for f in findings if f.code == "unlike-training"] for findings in found]
+    assert flags == [[], ["flag"]]
+
+
+def test_gate_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported_folder, tmp_path / "gated")
+    one = np.ones(1, np.float32)
+    FeatureGate(one, one[None], one, 1.0, 1.0, metadata={"weights_sha256": "1" * 64}).save(folder)
+    with pytest.raises(CheckpointError, match=r"gate\.safetensors of gated was fitted on other weights"):
+        Classifier.from_pretrained(folder)
+
+
+def test_json_is_stable(classifier: Classifier) -> None:
+    content = classifier.predict(FILES[0], name="a.png").to_dict(heat_map=True)
+    assert json.loads(json.dumps(content)) == content
+    heat = Image.open(io.BytesIO(base64.b64decode(content["heat_map"])))
+    assert (heat.mode, heat.size, heat.format) == ("L", (64, 64), "PNG")
+    assert "heat_map" not in classifier.predict(FILES[0]).to_dict()
+
+
+def test_a_checkpoint_without_decision_is_uncalibrated(plain_folder: Path) -> None:
+    plain = Classifier.from_pretrained(plain_folder, cache="")
+    found = plain.predict(FILES[0])
+    assert found.threshold == 0.5
+    assert found.to_dict()["calibrated"] is False
+    assert found.probability == pytest.approx(1 / (1 + math.exp(found.logits[0] - found.logits[1])), abs=1e-12)
+
+
+def test_decision_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported_folder, tmp_path / "mixed")
+    content = json.loads((folder / "decision.json").read_text())
+    content["provenance"] = {"weights_sha256": "0" * 64}
+    (folder / "decision.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"decision\.json of mixed was fitted on other weights \(000000000000…"):
+        Classifier.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"0": "normal", "1": " Pneumonia"}, None),
+        ({"0": "cat", "1": "dog"}, "has the labels cat, dog; only a classifier with the two labels NORMAL and PNEUMON"),
+        ({"0": "NORMAL", "1": "PNEUMONIA", "2": "COVID"}, "COVID, NORMAL, PNEUMONIA"),
+        (None, "LABEL_0, LABEL_1"),
+    ],
+)
+def test_labels(tmp_path: Path, labels: dict | None, message: str | None) -> None:
+    folder = build(tmp_path / "labelled")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = labels
+    (folder / "config.json").write_text(json.dumps(config))
+    if message is None:
+        assert Classifier.from_pretrained(folder, engine="torch").predict(FILES[0]).ok
+        return
+    with pytest.raises(CheckpointError, match=message):
+        Classifier.from_pretrained(folder)
+
+
+def test_folders_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"has no config\.json, so it is no checkpoint"):
+        Classifier.from_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="There is no folder"):
+        Classifier.from_pretrained(tmp_path / "absent")
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "NORMAL", "1": "PNEUMONIA"}}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(CheckpointError, match="Pickled weights are never loaded"):
+        Classifier.from_pretrained(tmp_path)
+
+
+def test_the_package_names_what_it_has() -> None:
+    assert {"Classifier", "Prediction", "Failure", "UnreadableRadiograph"} <= set(dir(hf_model))
+    with pytest.raises(AttributeError, match="no attribute 'Clasifier'"):
+        _ = hf_model.Clasifier
