@@ -45,7 +45,7 @@ def space_header(model_id: str | None = None) -> SpaceCardData:
         colorTo=COLORS[1],
         pinned=False,
         suggested_hardware="cpu-basic",
-        short_description="Probability of pneumonia in a child's chest X-ray",
+        short_description="Probability of pneumonia in a chest X-ray",
     )
 
 
@@ -63,8 +63,8 @@ def space_readme(space_id: str, model_id: str | None = None) -> str:
 
 {NOT_A_DEVICE}
 
-This Space shows {model}. It was trained on chest X-rays of children aged one to five from one hospital and says nothing
-about adults. Uploads are not kept.
+This Space shows {model}. The card says whose chest X-rays the model was fitted on; it says nothing about anybody else.
+Uploads are not kept.
 
 Call it from Python:
 
