@@ -77,7 +77,7 @@ def _lacking(run: Run) -> set[str]:
     subgroups = run.metrics.get("subgroups") or any(record.get("subgroups") for record in run.tests.values())
     there = {
         "Subgroups": subgroups,
-        "Agreement between renderings": run.metrics.get("renderings"),
+        "Agreement between renderings": run.metrics.get("renderings") or run.metrics.get("originals"),
         "Results": run.tests,
         "Table at the top": run.tests,
         "Calibration": run.decision.calibrated,

@@ -18,6 +18,12 @@ INTERVALS = (
     "Intervals are 95 %: DeLong for the AUC, Wilson for rates, a bootstrap over patients for average precision and F1. "
     "metrics.json has a bootstrap over patients for every figure besides."
 )
+DIFFERENCES = {
+    "n": "Pictures",
+    "mean_absolute_difference": "Mean",
+    "percentile_95": "95th percentile",
+    "largest_difference": "Largest",
+}
 PICTURES = {"confusion_matrix.png": "Confusion matrix", "training_curves.png": "Training curves"}
 
 
@@ -91,14 +97,34 @@ def subgroups(run: Run) -> str:
 
 
 def agreement(run: Run) -> str:
-    """How far the answer moves when the same picture is resized, compressed, blurred or sharpened otherwise."""
+    """How far the answer moves when the same picture is resized or compressed otherwise."""
     pairs = {name: entry for name, entry in (run.metrics.get("renderings") or {}).items() if isinstance(entry, dict)}
-    columns = [key for entry in pairs.values() for key, value in entry.items() if isinstance(value, int | float)]
-    columns = list(dict.fromkeys(columns))
-    if not columns:
+    originals = run.metrics.get("originals") or {}
+    if originals.get("agreement"):
+        pairs["copies / full-size originals (training pictures)"] = originals["agreement"]
+    if not pairs:
         return "Not measured."
-    rows = [[name, *(_plain(entry.get(column)) for column in columns)] for name, entry in pairs.items()]
-    return markdown_table(["Pair", *(column.replace("_", " ") for column in columns)], rows)
+    rows = [[name, *(_plain(entry.get(key)) for key in DIFFERENCES), *_changes(entry)] for name, entry in pairs.items()]
+    changes = ["Decisions that change at the threshold", "Answers that change"]
+    parts = [
+        "Differences in the probability of the same picture, in absolute value:",
+        markdown_table(["Pair", *DIFFERENCES.values(), *changes], rows),
+    ]
+    if originals:
+        at_half, at_threshold = (_plain(originals.get(f"accuracy_at_{point}")) for point in ("0.5", "threshold"))
+        parts.append(
+            f"On {originals.get('pictures')} full-size originals of training pictures "
+            f"({originals.get('of_development_train')} of them learned from) the accuracy is {at_half} at 0.5 and "
+            f"{at_threshold} at the threshold: a check of the way that an upload takes, not a figure of merit."
+        )
+    return "\n\n".join(parts)
+
+
+def _changes(entry: dict[str, Any]) -> list[str]:
+    flips = entry.get("flips")
+    default = flips.get("default") if isinstance(flips, dict) else flips
+    count = default.get("count") if isinstance(default, dict) else default
+    return [_plain(count), _plain(entry.get("answers_changed"))]
 
 
 def _rendering(name: str, record: dict[str, Any]) -> str:

@@ -17,6 +17,8 @@ PUBLISHED_COUNTS = (
 )
 """(normal, pneumonia) of the Kermany chest X-rays: with a validation split of 16, as on the Hub, and without."""
 KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"
+PLACEHOLDER = "path/to/this/folder"
+"""Stands in the card's code for the model's name while it has none; a push puts the repository's in its place."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 POINTS = {"0.5": "0.5", "default": "default", "rule_out": "rule-out", "rule_in": "rule-in"}
 """Key in the records -> name in the card, in the order of the tables."""
@@ -48,7 +50,8 @@ class Run:
     @property
     def kermany(self) -> bool:
         """True if the published splits count what the Kermany set's do: names of folders prove nothing."""
-        counts = {split: _pair(value) for split, value in (self.data.get("counts") or {}).items()}
+        published = self.data.get("published") or self.data.get("counts") or {}
+        counts = {split: _pair(value) for split, value in published.items()}
         return any(all(counts.get(split) == pair for split, pair in known.items()) for known in PUBLISHED_COUNTS)
 
     @property
@@ -68,6 +71,10 @@ class Run:
         if self.kermany:
             return DEFAULT_DATASET
         return self.dataset_name if is_hub_id(self.data.get("dataset")) else None
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.data.get("sha256") or self.data.get("fingerprint")
 
     @property
     def base_model(self) -> tuple[str | None, str | None]:

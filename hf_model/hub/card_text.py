@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model.config import LABELS
-from hf_model.hub.card_run import Run, markdown_table
+from hf_model.hub.card_run import PLACEHOLDER, Run, markdown_table
 
 FILL_IN = "**To be filled in by whoever publishes this model:**"
 SPLITS = {
@@ -31,7 +31,8 @@ X-Ray Images for Classification", Mendeley Data v2, doi 10.17632/rscbjbr9sj.2, l
 
 Known flaws, which bound what any figure below can mean:
 
-- Some pictures occur more than once, byte for byte. Equal pictures and pictures of one patient are kept in one split.
+- Some pictures occur more than once, byte for byte. In development, equal pictures and pictures of one patient are kept
+  in one split; what the published splits share is counted by `python -m hf_model audit`.
 - Some labels are wrong, and how many is not known.
 - Sharpness is a shortcut: normal originals are larger, so they are sharper once reduced. The mean absolute horizontal
   gradient alone separates the classes with AUC 0.85 on train and 0.83 on test.
@@ -102,7 +103,7 @@ def protocol(run: Run) -> str:
     weights = run.data.get("class_weights")
     key = run.data.get("patient_key")
     apart = (
-        f"share no patient; patients are told apart by {key}."
+        f"share no patient; patients are told apart by {'file name or a column' if key is True else key}."
         if key
         else "share no picture. **The data names no patients, so they may share patients.**"
     )
@@ -127,7 +128,7 @@ def limits(run: Run) -> str:
 
 def how_to(run: Run) -> str:
     """Two snippets: plain transformers, and the project's own classifier."""
-    model = run.argument("hub_model_id") or "path/to/this/folder"
+    model = run.argument("hub_model_id") or PLACEHOLDER
     return f"""\
 With transformers alone; the score is the softmax of the logits, **not** the calibrated probability, and the threshold
 is not applied:
@@ -167,8 +168,7 @@ def cite(run: Run) -> str:
 
 def _unknown_data(run: Run) -> str:
     name = f"the data set `{run.dataset_name}`" if run.dataset_name else "a data set that is not recorded"
-    fingerprint = run.data.get("fingerprint")
-    print_of = f" (fingerprint `{fingerprint}`)" if fingerprint else ""
+    print_of = f" (fingerprint `{run.fingerprint}`)" if run.fingerprint else ""
     return f"""\
 The model was fitted on {name}{print_of}. Nothing more is known here of its patients. {FILL_IN}
 
@@ -178,13 +178,23 @@ The model was fitted on {name}{print_of}. Nothing more is known here of its pati
 
 
 def _split_rows(run: Run) -> list[list[object]]:
-    splits = run.data.get("splits") or {}
+    splits = dict(run.data.get("splits") or {})
+    for record in list(run.tests.values())[:1]:  # the test split is no split of ours: its record knows its size
+        counts = {"NORMAL": record.get("normal"), "PNEUMONIA": record.get("pneumonia")}
+        splits.setdefault("test", {"images": record.get("n"), "patients": record.get("patients"), **counts})
     return [
-        [label, part.get("images"), part.get("patients"), *(part.get(name) for name in LABELS),
-         f"`{str(part.get('sha256') or '')[:12]}`"]
+        [label, *(_or_blank(part.get(key)) for key in ("images", "patients", *LABELS)), _short(part.get("sha256"))]
         for name, label in SPLITS.items()
         if (part := splits.get(name))
-    ]  # fmt: skip
+    ]
+
+
+def _or_blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _short(sha256: str | None) -> str:
+    return f"`{sha256[:12]}`" if sha256 else ""
 
 
 def _facts(run: Run) -> list[str]:
@@ -193,7 +203,12 @@ def _facts(run: Run) -> list[str]:
     stages = [stage for stage in run.metrics.get("stages") or [] if isinstance(stage, dict)]
     took = ", ".join(f"{stage.get('name')} {_minutes(stage.get('seconds'))}" for stage in stages)
     versions = ", ".join(f"{name} {version}" for name, version in (run.metrics.get("versions") or {}).items())
+    machine = run.metrics.get("machine")
+    machine = (
+        ", ".join(f"{k} {v}" for k, v in machine.items() if v is not None) if isinstance(machine, dict) else machine
+    )
     facts = {"Settings": chosen, "Time": took, "Seed": run.metrics.get("seed"), "Software": versions}
+    facts["Machine"] = machine
     return [f"- {name}: {value}." for name, value in facts.items() if value not in (None, "")]
 
 
@@ -209,6 +224,7 @@ def _openings(run: Run) -> list[str]:
     lines = [f"- The test split was opened {once if len(openings) == 1 else f'**{len(openings)} times**'}:"]
     for opening in openings:
         names = ", ".join(opening.get("renderings") or []) or "not recorded"
-        sha = str(opening.get("weights_sha256") or "not recorded")[:12]
-        lines.append(f"  - {opening.get('when', 'at an unknown time')}: weights `{sha}`, renderings {names}")
+        weights = _short(opening.get("weights_sha256")) or "not recorded"
+        by = f", by {opening['by']}" if opening.get("by") else ""
+        lines.append(f"  - {opening.get('when', 'at an unknown time')}{by}: weights {weights}, renderings {names}")
     return lines

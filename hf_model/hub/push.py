@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationDelete, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_model.hub.access import HubAccessError, check_write_access
+from hf_model.hub.card_run import PLACEHOLDER
 from hf_model.hub.listing import Upload
 
 REQUIRED = (
@@ -127,8 +128,7 @@ def _upload(
     uploads: Sequence[Upload], repo_id: str, token: str | None, private: bool, revision: str | None, message: str
 ) -> str:
     full_id = check_write_access(repo_id, token=token)
-    card = next(upload.source for upload in uploads if upload.path == "README.md")
-    check_card(Path(card).read_text(encoding="utf-8"))
+    uploads = [_named(upload, full_id) for upload in uploads]
     api = HfApi(token=token)
     api.create_repo(full_id, private=private, exist_ok=True)
     if revision:
@@ -139,6 +139,15 @@ def _upload(
     stale = [path for path in there if path not in here and any(fnmatch(path, name) for name in OPTIONAL)]
     operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in stale)]
     return api.create_commit(full_id, operations, commit_message=message, revision=revision).commit_url
+
+
+def _named(upload: Upload, full_id: str) -> Upload:
+    """The card, checked, with the repository's name in its code examples; any other file as it is."""
+    if upload.path != "README.md":
+        return upload
+    text = Path(upload.source).read_text(encoding="utf-8").replace(PLACEHOLDER, full_id)
+    check_card(text)
+    return Upload(upload.path, text.encode())
 
 
 def check_card(text: str) -> None:

@@ -44,24 +44,31 @@ def record(auc: float, n: int = 40) -> dict:
     }  # fmt: skip
 
 
+def agreement(n: int, mean: float) -> dict:
+    flips = {"default": {"threshold": 0.375, "count": 2, "to_normal": 2, "to_pneumonia": 0}}
+    largest = {"largest_difference": 0.25, "largest_difference_name": "a.jpeg", "percentile_95": 0.125}
+    return {"n": n, "mean_absolute_difference": mean, **largest, "flips": flips, "answers_changed": 3}
+
+
 def metrics() -> dict:
     split = {"images": 80, "patients": 60, "NORMAL": 30, "PNEUMONIA": 50, "sha256": SHA}
-    names = ("development_train", "development_validation", "calibration", "test")
+    names = ("development_train", "development_validation", "calibration")
     counts = {"train": (1341, 3875), "validation": (8, 8), "test": (234, 390)}
     return {
         "schema_version": "1.0",
         "command": "python train.py --dataset /home/someone/xray",
         "arguments": {"hub_model_id": "someone/chest", "num_train_epochs": 4, "learning_rate": 0.0004, "dataset": "x"},
         "seed": 7,
+        "machine": {"cores": 2, "accelerator": None},
         "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
         "base_model": {"name": "efficientnet-b0", "hub_id": "google/efficientnet-b0"},
         "weights_sha256": SHA,
         "data": {
             "dataset": "/home/someone/xray",
-            "renderings": ["xray-sharp"],
-            "fingerprint": "f" * 16,
-            "patient_key": "file name",
-            "counts": {name: {"NORMAL": pair[0], "PNEUMONIA": pair[1]} for name, pair in counts.items()},
+            "renderings": ["xray", "xray-sharp"],
+            "sha256": "f" * 16,
+            "patient_key": True,
+            "published": {name: {"NORMAL": pair[0], "PNEUMONIA": pair[1]} for name, pair in counts.items()},
             "splits": dict.fromkeys(names, split),
             "class_weights": [1.9448, 0.6730],
         },
@@ -70,17 +77,29 @@ def metrics() -> dict:
         "calibration": record(0.975),
         "test": {"xray": record(0.9375), "xray-sharp": record(0.90625)},
         "test_openings": [
-            {"when": "2026-01-02T03:04:05Z", "weights_sha256": SHA, "renderings": ["xray", "xray-sharp"]}
+            {
+                "when": "2026-01-02T03:04:05Z",
+                "weights_sha256": SHA,
+                "renderings": ["xray", "xray-sharp"],
+                "by": "train.py",
+            }
         ],
         "subgroups": {"aetiology": {"bacteria": {"n": 14, "sensitivity": rate(0.9375)}, "virus": {"n": 10}}},
-        "renderings": {"xray and xray-sharp": {"n": 40, "mean_difference": 0.0321, "flips": 2}},
+        "renderings": {"xray / xray-sharp": agreement(40, 0.03125)},
+        "originals": {
+            "pictures": 8,
+            "of_development_train": 6,
+            "accuracy_at_0.5": 0.875,
+            "accuracy_at_threshold": 1.0,
+            "agreement": agreement(8, 0.046875),
+        },
     }
 
 
 def other_hospital() -> dict:
     """The same run on a data set that is not the known one."""
     changed = copy.deepcopy(metrics())
-    changed["data"]["counts"]["test"]["NORMAL"] = 235
+    changed["data"]["published"]["test"]["NORMAL"] = 235
     changed["data"]["dataset"] = "clinic/our-xrays"
     return changed
 

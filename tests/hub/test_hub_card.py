@@ -84,7 +84,7 @@ def test_the_known_data_set_is_known_by_its_counts_and_not_by_its_name(tmp_path)
     content = other_hospital()
     content["data"]["dataset"] = "hf-vision/chest-xray-pneumonia"
     assert "Guangzhou" not in build_card(write_run(tmp_path / "a", content))
-    content["data"]["counts"] = {"train": [1349, 3883], "test": [234, 390]}
+    content["data"]["published"] = {"train": [1349, 3883], "test": [234, 390]}
     assert "Guangzhou" in build_card(write_run(tmp_path / "b", content))
 
 

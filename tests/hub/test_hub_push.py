@@ -86,6 +86,14 @@ def test_a_second_push_takes_away_the_engine_files_of_the_first_and_nothing_else
     assert sorted(hub.files("tester/chest")) == sorted([*REQUIRED, "scores/test.csv", "NOTES.md"])
 
 
+def test_the_card_that_goes_up_names_the_repository_in_its_examples(hub, checkpoint):
+    card = (checkpoint / "README.md").read_text() + 'pipeline(model="path/to/this/folder")\n'
+    (checkpoint / "README.md").write_text(card)
+    push_checkpoint(checkpoint, "chest")
+    assert hub.files("tester/chest")["README.md"].decode().endswith('pipeline(model="tester/chest")\n')
+    assert (checkpoint / "README.md").read_text() == card
+
+
 def test_a_revision_is_a_branch_of_its_own(hub, checkpoint):
     push_checkpoint(checkpoint, "chest", revision="trial")
     assert hub.files("tester/chest") == {}
