@@ -121,10 +121,12 @@ def _unsupported(name: str, syntax: str) -> UnreadableRadiograph:
 
 def _check_header(dataset: Dataset, name: str) -> None:
     """Refuse what holds no single picture of a known kind, before anything is decoded."""
-    if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
+    if not dataset.get("Rows") or not dataset.get("Columns"):
         raise UnreadableRadiograph(
             "no-pixels", f"{name} is a DICOM object without a picture (a report or directory?); choose the image file."
         )
+    if "PixelData" not in dataset:  # the last large element: what a broken transfer loses
+        raise ValueError("the header describes a picture that is not there")
     check_size(int(dataset.Columns), int(dataset.Rows), name)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:

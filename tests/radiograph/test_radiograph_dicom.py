@@ -244,6 +244,8 @@ def test_refusals(film, dicom_of, encode):
     assert refused(dicom_of(film, Rows=20_000, Columns=20_000)).code == "too-many-pixels"
     assert refused(dicom_of(film, Rows=200)).code == "damaged"
     assert refused(dicom_of(film, Rows=None)).code == "no-pixels"
+    whole = dicom_of(film)
+    assert refused(whole[: len(whole) - film.size - 12]).code == "damaged"
     deflated = dicom_of(film, syntax=uid.DeflatedExplicitVRLittleEndian)
     assert refused(deflated).code == "unsupported-compression"
     deep = encapsulated(dicom_of(film.astype(np.uint16)), encode(film, "JPEG"), uid.JPEGExtended12Bit, BitsStored=12)
