@@ -57,6 +57,9 @@ def operating_points(run: Run) -> str:
         return (
             "There is no decision.json with operating points: the threshold is 0.5, and nothing is guaranteed for it."
         )
+    default = run.decision.points.get("default")
+    if default is None or default.threshold is None:
+        lines.append(f"- So the threshold in use is {run.decision.threshold:g}, and nothing is guaranteed for it.")
     band = run.decision.refer_band
     if band:
         lines.append(f"- Probabilities from {band[0]:.4f} to below {band[1]:.4f} are answered with a referral.")

@@ -122,6 +122,14 @@ def test_any_part_of_metrics_json_may_be_missing(tmp_path, key):
     assert ModelCard(text).data.eval_results[0].metric_value == 0.9375
 
 
+def test_a_default_point_without_a_threshold_says_what_is_used(tmp_path):
+    folder = write_run(tmp_path / "chest", metrics())
+    content = json.loads((folder / "decision.json").read_text())
+    content["points"]["default"]["threshold"] = None
+    (folder / "decision.json").write_text(json.dumps(content))
+    assert "\n- So the threshold in use is 0.5, and nothing is guaranteed for it.\n" in build_card(folder)
+
+
 def test_several_openings_of_the_test_split_are_counted(tmp_path):
     content = metrics()
     content["test_openings"] *= 3
