@@ -1,0 +1,161 @@
+"""The Gradio app: layout and event wiring. What it shows is made in hf_model/page, what it says in hf_model/inference.
+
+``python app.py`` serves the shipped checkpoint on 127.0.0.1:7860. Environment: MODEL_ID (a Hub id or folder instead),
+EXAMPLES_DIR (a folder of example pictures), and Gradio's own GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import gradio as gr
+
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.classifier import Classifier
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.choice import open_engine
+from hf_model.inference.hub_folder import CheckpointError
+from hf_model.page import about, examples, frame
+from hf_model.page.desk import Desk
+from hf_model.page.endpoints import endpoints
+from hf_model.page.handlers import Handlers
+from hf_model.page.serving import KEPT_SECONDS, launch_options
+
+MODEL_LIMIT = {"concurrency_id": "model", "concurrency_limit": 2}
+"""One picture waits for its file while another is in the engine: two at a time keep two cores busy, more only wait."""
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+LIVE = {**QUIET, "queue": False}
+"""Events that only rearrange what is known: no queue, no model."""
+
+
+def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: str | Path | None = None) -> gr.Blocks:
+    """The page and its API for one classifier.
+
+    folder: the checkpoint's, for held-out scores, card and figures. examples_dir: pictures to offer, or None.
+    """
+    desk = Desk(classifier, folder)
+    handlers = Handlers(desk, examples.find(examples_dir))
+    with gr.Blocks(title=frame.TITLE, analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as app:
+        gr.HTML(frame.header())
+        with gr.Tabs():
+            with gr.Tab("One picture"):
+                one_picture(handlers)
+            with gr.Tab("Many pictures"):
+                many_pictures(handlers)
+            with gr.Tab("About") as about_tab:
+                about_model(about_tab, classifier, folder)
+        gr.HTML(frame.footer(classifier.model_id))
+        api(classifier)
+    app.queue(default_concurrency_limit=4, max_size=128)
+    return app
+
+
+def one_picture(handlers: Handlers) -> None:
+    """Upload and answer side by side, then pictures and controls; on a phone one below the other in that order."""
+    desk = handlers.desk
+    reading = gr.State(None, time_to_live=KEPT_SECONDS)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            upload = gr.File(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=190)
+            gr.HTML(frame.formats())
+            shown = gr.HTML(
+                examples.buttons(handlers.examples), js_on_load=examples.SCRIPT, visible=bool(handlers.examples)
+            )
+        with gr.Column(scale=8, min_width=320):
+            answer = gr.HTML(frame.welcome(about.summary(desk.classifier.metrics)), elem_id="cxr-answer")
+            override = gr.Button("Show the answer anyway", visible=False, elem_id="cxr-override")
+    with gr.Row(equal_height=False, visible=False) as results:
+        with gr.Column(scale=8, min_width=320):
+            pictures = gr.HTML(elem_id="cxr-pictures")
+            opacity = gr.Slider(0, 100, 60, step=1, label="Heat map opacity (%)", elem_id="cxr-opacity")
+        with gr.Column(scale=4, min_width=300) as controls:
+            threshold = gr.Slider(0, 100, round(100 * desk.decision.threshold, 1), step=0.1, label="Threshold (%)",
+                                  info="Called likely at and above it.", elem_id="cxr-threshold")  # fmt: skip
+            preset = gr.Radio(
+                handlers.presets(),
+                value="default",
+                label="Preset thresholds",
+                info="Rule out misses few pneumonias; rule in raises few false alarms.",
+                elem_id="cxr-preset",
+            )
+            pretest = gr.Slider(1, 99, handlers.first_pretest(), step=1, label="Pre-test probability (%)",
+                                info="How many of 100 children like this one have pneumonia, before the film.",
+                                elem_id="cxr-pretest")  # fmt: skip
+            values = gr.HTML()
+    details = gr.HTML()
+
+    panel = [reading, answer, override, results, controls, opacity, pictures, values, details]
+    settings = [threshold, preset, pretest]
+    read = {"outputs": [*panel, upload], "api_visibility": "private", "show_progress_on": answer, **MODEL_LIMIT}
+    for event in (
+        upload.upload(handlers.read, [upload, *settings], **read),
+        shown.click(handlers.read_example, settings, **read),
+    ):
+        event.then(None, js="() => window.cxrReveal('cxr-answer')")
+    override.click(handlers.override, [reading, *settings], panel, **LIVE)
+    threshold.input(handlers.move, [reading, threshold, pretest], [reading, answer, values, preset],
+                    trigger_mode="always_last", **LIVE)  # fmt: skip
+    preset.input(handlers.choose, [reading, preset, pretest], [reading, answer, values, threshold], **LIVE)
+    pretest.input(handlers.value, [reading, pretest], values, trigger_mode="always_last", **LIVE)
+    opacity.input(None, opacity, js="(v) => document.documentElement.style.setProperty('--cxr-heat', v / 100)")
+
+
+def many_pictures(handlers: Handlers) -> None:
+    """Files or zip archives in; progress, counts, histogram, table and downloads out."""
+    rows = gr.State((), time_to_live=KEPT_SECONDS)
+    files = gr.File(label="Chest X-rays: drop or choose files, or a zip archive of them", file_count="multiple",
+                    elem_id="cxr-files", height=170)  # fmt: skip
+    with gr.Row(visible=False) as downloads:
+        as_csv = gr.Button("Download CSV", elem_id="cxr-csv")
+        as_json = gr.Button("Download JSON", elem_id="cxr-json")
+    result = gr.HTML(frame.batch_welcome(), elem_id="cxr-batch")
+    text = gr.Textbox(visible=False)
+    files.upload(
+        handlers.batch, files, [rows, result, downloads, files], concurrency_id="batch", concurrency_limit=1, **QUIET
+    )
+    for button, kind in ((as_csv, "csv"), (as_json, "json")):
+        # Made in the browser from text: no file with patients' file names is written on the server.
+        made = button.click(getattr(handlers, kind), rows, text, **LIVE)
+        made.then(None, text, js=f"(text) => window.cxrDownload(text, 'chest-xray-results.{kind}')")
+
+
+def about_model(tab: gr.Tab, classifier: Classifier, folder: Path | None) -> None:
+    """The checkpoint's own files, read when the tab is first opened."""
+    gr.HTML(about.about(classifier.metrics, classifier.model_id))
+    images = gr.HTML()
+    with gr.Accordion("Model card", open=False):
+        gr.Markdown(about.card(folder))
+    if folder:
+        tab.select(lambda: about.figures(folder), None, images, **LIVE)
+
+
+def api(classifier: Classifier) -> None:
+    """``/predict`` and ``/predict_batch``: components that are not drawn, for types on the API page."""
+    predict, predict_batch = endpoints(classifier)
+    with gr.Group(visible=False):
+        file, files = gr.File(label="file"), gr.File(label="files", file_count="multiple")
+        threshold, heat_map = gr.Number(None, label="threshold"), gr.Checkbox(False, label="heat_map")
+        one, many = gr.JSON(label="prediction"), gr.JSON(label="predictions")
+        gr.Button().click(predict, [file, threshold, heat_map], one, api_name="predict", **MODEL_LIMIT)
+        gr.Button().click(predict_batch, [files, threshold, heat_map], many, api_name="predict_batch",
+                          concurrency_id="batch", concurrency_limit=1)  # fmt: skip
+
+
+def main() -> int:
+    """Serve until stopped. 2 if the checkpoint cannot be served, with the reason on standard error."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        checkpoint = Checkpoint.open(os.environ.get("MODEL_ID") or None)
+        classifier = Classifier(checkpoint, open_engine(checkpoint))
+        app = build_app(classifier, checkpoint.folder, os.environ.get("EXAMPLES_DIR"))
+    except (CheckpointError, EngineUnavailable, ValueError) as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    app.launch(**launch_options())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

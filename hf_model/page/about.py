@@ -1,0 +1,141 @@
+"""About the model: what the checkpoint folder says of itself, shown as it is, computed by nobody here."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+from hf_model.page.text import escape, note, percent, rounded
+
+POINTS = (("default", "checkpoint's own"), ("rule_out", "rule-out"), ("rule_in", "rule-in"), ("0.5", "0.5"))
+COUNTED = ("images", "patients", "NORMAL", "PNEUMONIA")
+RATES = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
+LIMITS = (
+    "Fitted on frontal (AP) films of children aged one to five from one hospital in Guangzhou. No figure here speaks "
+    "for adults: on adults of another hospital models of this data score little better than chance.",
+    "It knows two answers, pneumonia or not. It does not look for effusion, pneumothorax, tuberculosis or anything "
+    "else, and does not tell bacteria from virus.",
+    "The heat map shows what moved the model, not where the disease is.",
+    "Sharpness, contrast and compression of a picture move the probability; upload the original where you can.",
+)
+CAPTIONS = {
+    "training_curves": "Training and validation loss by epoch",
+    "confusion_matrix": "Answers and truth on the held-out pictures",
+    "reliability": "Predicted probability and observed share",
+    "roc": "Sensitivity and specificity over all thresholds",
+    "precision_recall": "Precision and recall over all thresholds",
+}
+
+
+def about(metrics: dict[str, Any] | None, model_id: str) -> str:
+    """The tab's head as HTML: limits, evaluation table, data. ``metrics`` is metrics.json or None."""
+    parts = [f"<p>Model <strong>{escape(model_id)}</strong>.</p>", "<h2>Limits</h2><ul>"]
+    parts += [f"<li>{escape(limit)}</li>" for limit in LIMITS]
+    parts.append("</ul>")
+    if metrics is None:
+        parts.append(note("warn", "No evaluation", "This checkpoint has no metrics.json, so its errors are unknown."))
+    else:
+        parts += [evaluation(name, record) for name, record in metrics.get("test", {}).items()]
+        parts.append(data_table(metrics.get("data", {})))
+    return f'<div class="cxr-about">{"".join(parts)}</div>'
+
+
+def evaluation(name: str, record: dict[str, Any]) -> str:
+    """One evaluated set: AUC and a row per operating point, with 95 % intervals."""
+    head = (
+        f"{record['n']:,} pictures ({record['normal']:,} normal, {record['pneumonia']:,} with pneumonia) of "
+        f"{record['patients']:,} patients. AUC {_figure(record.get('auc'), 3)}, Brier score {record['brier']:.3f}."
+    )
+    columns = "".join(f'<th scope="col">{rate.upper() if len(rate) == 3 else rate}</th>' for rate in RATES)
+    rows = "".join(_point(label, record["points"].get(key)) for key, label in POINTS)
+    return (
+        f"<h2>Held-out evaluation: {escape(name)}</h2><p>{head} In brackets: 95 % intervals.</p>"
+        f'<div class="cxr-scroll" tabindex="0" role="region" aria-label="Evaluation on {escape(name)}"><table><thead>'
+        f'<tr><th scope="col">operating point</th><th scope="col">threshold</th>{columns}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _point(label: str, point: dict[str, Any] | None) -> str:
+    if point is None:
+        return ""
+    cells = "".join(f"<td>{_share(point.get(rate))}</td>" for rate in RATES)
+    return f'<tr><th scope="row">{label}</th><td>{percent(point["threshold"])}</td>{cells}</tr>'
+
+
+def _share(figure: dict[str, Any] | None) -> str:
+    if not figure or figure.get("value") is None:
+        return "—"
+    ends = figure.get("interval")
+    brackets = f" ({100 * ends[0]:.0f}–{100 * ends[1]:.0f})" if ends else ""
+    return f"{percent(figure['value'])}{brackets}"
+
+
+def _figure(figure: dict[str, Any] | None, digits: int) -> str:
+    if not figure or figure.get("value") is None:
+        return "unknown"
+    ends = figure.get("interval")
+    brackets = f" ({ends[0]:.{digits}f}–{ends[1]:.{digits}f})" if ends else ""
+    return f"{figure['value']:.{digits}f}{brackets}"
+
+
+def data_table(data: dict[str, Any]) -> str:
+    """What the weights were fitted on, from metrics.json's "data"; "" if it says nothing."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
+        + "".join(f"<td>{split[key]:,}</td>" if key in split else "<td>—</td>" for key in COUNTED)
+        + "</tr>"
+        for name, split in data.get("splits", {}).items()
+    )
+    if not rows:
+        return ""
+    columns = "".join(
+        f'<th scope="col">{label}</th>' for label in ("split", "pictures", "patients", "normal", "pneumonia")
+    )
+    return (
+        f"<h2>Data</h2><p>{escape(str(data.get('dataset', '')))}. No patient is in two splits.</p>"
+        '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Data">'
+        f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def figures(folder: str | Path) -> str:
+    """The folder's PNG figures with captions as HTML, training curves and confusion matrix first; "" without any."""
+    known = list(CAPTIONS)
+    found = sorted(
+        Path(folder).glob("**/*.png"),
+        key=lambda path: (known.index(path.stem) if path.stem in known else len(known), path.name),
+    )
+    drawn = "".join(_drawn(path) for path in found)
+    return f'<div class="cxr-about"><h2>Figures</h2><div class="cxr-figures">{drawn}</div></div>' if found else ""
+
+
+def _drawn(path: Path) -> str:
+    caption = escape(CAPTIONS.get(path.stem, path.stem.replace("_", " ").replace("-", " ")))
+    source = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (
+        f'<figure><img src="data:image/png;base64,{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def card(folder: str | Path | None) -> str:
+    """The model card as Markdown, without its YAML header and without pictures, which the page shows from files."""
+    path = Path(folder or "") / "README.md"
+    if folder is None or not path.is_file():
+        return "_This checkpoint has no model card (README.md)._"
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"!\[[^\]]*\]\([^)]*\)|<img\b[^>]*>", "", text).strip()
+
+
+def summary(metrics: dict[str, Any] | None) -> str:
+    """One sentence with the main figure, for the welcome text; "" without metrics."""
+    for record in (metrics or {}).get("test", {}).values():
+        point = (record.get("points") or {}).get("default") or {}
+        if point.get("sensitivity") and point.get("specificity"):
+            return (
+                f"On {record['n']:,} held-out pictures it finds {rounded(point['sensitivity']['value'])} of pneumonias "
+                f"and clears {rounded(point['specificity']['value'])} of normal chests."
+            )
+    return ""

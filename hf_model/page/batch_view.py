@@ -1,0 +1,128 @@
+"""The batch as HTML: progress, counts, histogram of probabilities, sortable table with thumbnails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.page.answer import KIND, SYMBOL
+from hf_model.page.batch import Row
+from hf_model.page.text import escape, percent, rounded
+
+BINS = 20
+SHOWN_ROWS = 1000
+"""More rows make a phone's browser slow; the downloads hold all."""
+COLUMNS = (("number", "#"), (None, "Picture"), ("name", "File"), ("answer", "Answer"), ("probability", "Probability"),
+           (None, "Remarks"))  # fmt: skip
+ORDER = {LIKELY: 0, REFER: 1, NOT_LIKELY: 2}
+
+
+def progress_view(done: int, total: int) -> str:
+    """A progress bar with its words; ``done`` of ``total`` pictures."""
+    return (
+        f'<div class="cxr-status" role="status"><span>Reading picture {done} of {total}</span>'
+        f'<progress value="{done}" max="{max(total, 1)}" aria-label="Pictures read"></progress></div>'
+    )
+
+
+def batch_view(rows: Sequence[Row], decision: Decision) -> str:
+    """Everything that the tab shows of a finished batch."""
+    return f'<div class="cxr-status">{counts(rows)}{histogram(rows, decision)}{table(rows)}</div>'
+
+
+def counts(rows: Sequence[Row]) -> str:
+    """How many pictures got each answer, and how many none."""
+    found = Counter(row.result.answer for row in rows if not row.refused)
+    parts = [
+        f'<span class="cxr-kind-{KIND[answer]}"><strong>{found[answer]}</strong> {SYMBOL[answer]} '
+        f"{answer.lower()}</span>"
+        for answer in (LIKELY, REFER, NOT_LIKELY)
+    ]
+    parts.append(f"<span><strong>{sum(row.refused for row in rows)}</strong> × no answer</span>")
+    return f'<p class="cxr-counts" role="status">{"".join(parts)}</p>'
+
+
+def histogram(rows: Sequence[Row], decision: Decision) -> str:
+    """SVG of how the probabilities of the answered pictures spread, with the threshold and the refer band."""
+    values = [row.result.probability for row in rows if not row.refused]
+    if not values:
+        return ""
+    bins = Counter(min(BINS - 1, int(value * BINS)) for value in values)
+    tallest = max(bins.values())
+    band = decision.refer_band
+    parts = []
+    if band:
+        parts.append(_rectangle(band[0], 14, band[1] - band[0], 130, "var(--cxr-zone-refer)", opacity=0.5))
+    for number in range(BINS):
+        height = 130 * bins[number] / tallest
+        title = f"<title>{percent(number / BINS)} to {percent((number + 1) / BINS)}: {bins[number]}</title>"
+        parts.append(_rectangle(number / BINS, 144 - height, 0.92 / BINS, height, "var(--cxr-accent)", title))
+    x = _x(decision.threshold)
+    parts.append(
+        f'<line x1="{x}" x2="{x}" y1="10" y2="150" stroke="currentColor" stroke-width="2" stroke-dasharray="5 4"/>'
+    )
+    parts.append('<line x1="30" x2="970" y1="144" y2="144" stroke="currentColor"/>')
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(
+            f'<text x="{_x(share)}" y="164" text-anchor="middle" font-size="14" fill="currentColor">'
+            f"{rounded(share)}</text>"
+        )
+    summary = f"Histogram of {len(values)} probabilities of pneumonia; dashed: threshold {percent(decision.threshold)}"
+    return (
+        f'<figure class="cxr-plot"><svg class="cxr-histogram" viewBox="0 0 1000 172" role="img" aria-label="{summary}">'
+        f'{"".join(parts)}</svg><figcaption class="cxr-caption">Pictures by probability. '
+        f"Dashed: threshold {percent(decision.threshold)}.{' Shaded: refer band.' if band else ''}"
+        "</figcaption></figure>"
+    )
+
+
+def _x(share: float) -> str:
+    return f"{30 + 940 * share:.1f}"
+
+
+def _rectangle(
+    start: float, top: float, width: float, height: float, fill: str, inside: str = "", opacity: float = 1
+) -> str:
+    return (
+        f'<rect x="{_x(start)}" y="{top:.1f}" width="{940 * width:.1f}" height="{height:.1f}" fill="{fill}" '
+        f'fill-opacity="{opacity}">{inside}</rect>'
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows, at most ``SHOWN_ROWS``; page.js sorts them by the buttons in the head."""
+    head = "".join(
+        f'<th scope="col"><button type="button" data-sort="{key}">{label}</button></th>' if key
+        else f'<th scope="col">{label}</th>'
+        for key, label in COLUMNS
+    )  # fmt: skip
+    body = "".join(_row(number, row) for number, row in enumerate(rows[:SHOWN_ROWS], start=1))
+    more = f"The first {SHOWN_ROWS:,} of {len(rows):,} files; " if len(rows) > SHOWN_ROWS else f"{len(rows):,} files; "
+    return (
+        f'<p class="cxr-caption">{more}CSV and JSON hold all of them.</p>'
+        '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Results"><table class="cxr-table">'
+        f'<caption class="cxr-hidden">Answer and probability of every file</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(number: int, row: Row) -> str:
+    name, result = escape(row.result.name), row.result
+    picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else "—"
+    cells = f'<td class="cxr-number">{number}</td><td>{picture}</td><td class="cxr-name">{name}</td>'
+    if row.refused:
+        # Sorted last whichever way: a file without an answer has no place on either scale.
+        keys = f'data-number="{number}" data-name="{name}" data-answer="" data-probability=""'
+        return f'<tr class="cxr-bad" {keys}>{cells}<td>× NO ANSWER</td><td>—</td><td>{escape(row.reasons)}</td></tr>'
+    kind = KIND[result.answer]
+    keys = (
+        f'data-number="{number}" data-name="{name}" data-answer="{ORDER[result.answer]}" '
+        f'data-probability="{result.probability:.6f}"'
+    )
+    mark = ' class="cxr-flagged"' if row.reasons else ""
+    remark = f"! Check: {escape(row.reasons)}" if row.reasons else ""
+    return (
+        f'<tr{mark} {keys}>{cells}<td class="cxr-kind-{kind}">{SYMBOL[result.answer]} {result.answer}</td>'
+        f'<td class="cxr-number">{percent(result.probability)}</td><td>{remark}</td></tr>'
+    )

@@ -1,0 +1,58 @@
+"""Example pictures from a folder that the person who serves the page names; none are shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hf_model.page.pictures import data_uri, shrink
+from hf_model.page.text import escape
+from hf_model.radiograph import UnreadableRadiograph, read_radiograph
+
+MOST = 8
+SIDE = 128
+SCRIPT = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-example]");
+  if (button) trigger("click", { index: Number(button.dataset.example) });
+});
+"""
+
+
+def find(folder: str | Path | None) -> list[Path]:
+    """The first eight readable radiographs of a folder, by name; none without a folder.
+
+    Raises ValueError for a folder that is not there.
+    """
+    if not folder:
+        return []
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"EXAMPLES_DIR names {folder}, which is no folder; correct it or leave it out.")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if len(found) == MOST:
+            break
+        if path.is_file() and not path.name.startswith(".") and _readable(path):
+            found.append(path)
+    return found
+
+
+def _readable(path: Path) -> bool:
+    try:
+        read_radiograph(path, target_side=SIDE)
+    except UnreadableRadiograph:
+        return False
+    return True
+
+
+def buttons(paths: Sequence[Path]) -> str:
+    """A row of thumbnails as buttons, "" without paths."""
+    if not paths:
+        return ""
+    drawn = "".join(
+        f'<button type="button" data-example="{number}" aria-label="Example {number + 1}: {escape(path.stem)}">'
+        f'<img src="{data_uri(shrink(read_radiograph(path, target_side=SIDE).pixels, SIDE), "WEBP")}" alt=""></button>'
+        for number, path in enumerate(paths)
+    )
+    return f'<p class="cxr-caption">Or try an example</p><div class="cxr-thumbs">{drawn}</div>'

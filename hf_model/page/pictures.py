@@ -1,0 +1,83 @@
+"""Radiograph and heat map as HTML: data URIs, so that no picture is written to disk or fetched by an address."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from hf_model.inference.heat_map import colours, enlarge
+from hf_model.page.text import escape
+
+SHOWN_SIDE = 1024
+"""Longer side in pixels of the radiograph on the page: about what a screen shows; the model gets the file itself."""
+HEAT_SIDE = 256
+THUMBNAIL_SIDE = 64
+
+
+def shrink(pixels: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
+    """Grey uint8 (H, W) -> uint8 (h, w) with the longer side at most ``side``, proportions kept."""
+    height, width = pixels.shape
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
+
+
+def data_uri(pixels: np.ndarray, kind: str = "PNG") -> str:
+    """uint8 (H, W), (H, W, 3) or (H, W, 4) -> ``data:image/…``. PNG loses nothing; WEBP is for thumbnails."""
+    buffer = io.BytesIO()
+    options = {"compress_level": 3} if kind == "PNG" else {"quality": 70}
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def thumbnail(pixels: np.ndarray) -> str:
+    """Grey uint8 (H, W) -> data URI of at most 64 px, about 1 kB."""
+    return data_uri(shrink(pixels, THUMBNAIL_SIDE), "WEBP")
+
+
+def heat_layer(heat: np.ndarray) -> np.ndarray:
+    """Map (h, w) in 0..1 -> uint8 (H, W, 4) to lay over the radiograph.
+
+    Colour by heat and cover by heat: with the layer's opacity set to ``o`` the page shows what
+    ``heat_map.overlay(…, opacity=o)`` computes.
+    """
+    height, width = heat.shape
+    scale = HEAT_SIDE / max(height, width)
+    large = np.rint(enlarge(heat, (round(height * scale), round(width * scale))) * 255).astype(np.uint8)
+    return np.dstack([colours()[large], large])
+
+
+def viewer(pixels: np.ndarray, heat: np.ndarray | None, name: str) -> str:
+    """Original and overlay side by side as HTML; ``pixels`` grey uint8 (H, W), ``heat`` (h, w) in 0..1 or None."""
+    source, label = data_uri(pixels), escape(name)
+    size = f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"'
+    original = (
+        f'<figure><div class="cxr-film"><img src="{source}" {size} alt="The uploaded radiograph {label}"></div>'
+        "<figcaption>Original</figcaption></figure>"
+    )
+    if heat is None:
+        return f'<div class="cxr-viewer cxr-single">{original}</div>'
+    layer = f'<img class="cxr-heat" src="{data_uri(heat_layer(heat))}" alt="" aria-hidden="true">'
+    strongest = "No place speaks for pneumonia." if not heat.any() else "Brighter colour: more evidence for pneumonia."
+    described = f"{label} with the heat map laid over it. {strongest} {_strongest_place(heat)}"
+    return (
+        f'<div class="cxr-viewer">{original}<figure><div class="cxr-film"><img src="{source}" {size} alt="{described}">'
+        f'{layer}</div><figcaption>Heat map over the original <span class="cxr-scale"><span>weak</span>'
+        f'<span class="cxr-ramp" aria-hidden="true"></span><span>strong</span></span></figcaption></figure></div>'
+        f'<p class="cxr-caption">{strongest} It shows what moved the model, not where the disease is.</p>'
+    )
+
+
+def _strongest_place(heat: np.ndarray) -> str:
+    """The strongest cell in words, as in the picture (its left is the patient's right)."""
+    if not heat.any():
+        return ""
+    row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
+    vertical = ("upper", "middle", "lower")[min(2, int(3 * (row + 0.5) / heat.shape[0]))]
+    horizontal = ("left", "centre", "right")[min(2, int(3 * (column + 0.5) / heat.shape[1]))]
+    return f"Strongest in the {vertical} {horizontal} of the picture."

@@ -1,0 +1,107 @@
+"""How the page is served: theme, privacy headers, limits. Nothing that it loads leaves this server."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+
+HERE = Path(__file__).parent
+MAX_FILE_SIZE = "1gb"
+"""Of one uploaded file. A picture is limited to MAX_UPLOAD_BYTES where it is read; this leaves room for a zip."""
+KEPT_SECONDS = 3600
+"""Uploads are deleted as soon as they are read; what a broken connection leaves behind goes after this."""
+SESSIONS = 64
+"""Visitors whose last picture is held in memory, about 2 MB each; the one unused for longest is forgotten first."""
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
+MONOSPACE = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+HEADERS = {
+    # Gradio needs inline and evaluated scripts; all of it must come from this server. Frames are not restricted,
+    # because a Space is shown in one.
+    "content-security-policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "media-src 'self' data: blob:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+class PrivacyHeaders:
+    """ASGI middleware that adds ``HEADERS`` to every HTTP response; streams pass through untouched."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def has_mcp() -> bool:
+    """True if the packages of ``gradio[mcp]`` are installed."""
+    try:
+        return importlib.util.find_spec("mcp.server") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def theme() -> gr.themes.Base:
+    """Neutral greys, one blue-green accent, square corners, the system's own fonts."""
+    accent = gr.themes.Color(
+        "#eef6f9", "#d6eaf1", "#aed5e4", "#7cbdd4", "#3f9bbb", "#1a7a9c", "#0b5673", "#094a63", "#083d52",
+        "#062f3f", "#04212d",
+    )  # fmt: skip
+    base = gr.themes.Base(
+        primary_hue=accent, secondary_hue=accent, neutral_hue="slate", radius_size="sm", font=FONTS, font_mono=MONOSPACE
+    )
+    return base.set(
+        body_background_fill="var(--cxr-bg)", body_background_fill_dark="var(--cxr-bg)",
+        body_text_color="var(--cxr-ink)", body_text_color_dark="var(--cxr-ink)",
+        body_text_color_subdued="var(--cxr-muted)", body_text_color_subdued_dark="var(--cxr-muted)",
+        block_info_text_color="var(--cxr-muted)", block_info_text_color_dark="var(--cxr-muted)",
+        block_label_text_color="var(--cxr-ink)", block_label_text_color_dark="var(--cxr-ink)",
+        block_title_text_color="var(--cxr-ink)", block_title_text_color_dark="var(--cxr-ink)",
+        block_background_fill="var(--cxr-card)", block_background_fill_dark="var(--cxr-card)",
+        block_border_color="var(--cxr-line)", block_border_color_dark="var(--cxr-line)",
+        border_color_primary="var(--cxr-line)", border_color_primary_dark="var(--cxr-line)",
+        slider_color="var(--cxr-accent)", slider_color_dark="var(--cxr-accent)",
+        button_primary_background_fill="*primary_600", button_primary_background_fill_dark="*primary_600",
+        button_primary_text_color="white", button_primary_text_color_dark="white",
+    )  # fmt: skip
+
+
+def launch_options() -> dict[str, Any]:
+    """Keyword arguments of ``Blocks.launch``. Host and port stay Gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+    return {
+        "theme": theme(),
+        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "js": (HERE / "page.js").read_text(encoding="utf-8"),
+        "app_kwargs": {"middleware": [Middleware(PrivacyHeaders)]},
+        "mcp_server": has_mcp(),
+        "max_file_size": MAX_FILE_SIZE,
+        "max_threads": 16,
+        "state_session_capacity": SESSIONS,
+        "footer_links": ["api"],
+        # Gradio would keep every run, picture and answer, in the browser's storage.
+        "run_history": False,
+        "enable_monitoring": False,
+        "share": False,
+        "ssr_mode": False,
+        "pwa": False,
+    }

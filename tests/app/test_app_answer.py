@@ -1,0 +1,102 @@
+"""The answer card: its words, its bar, its figures; escaping of what a stranger names."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import phantom
+import pytest
+
+from hf_model.config import NOT_A_DEVICE
+from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
+from hf_model.inference.heat_map import overlay
+from hf_model.page.answer import answer_card
+from hf_model.page.operating import Performance, Rate
+from hf_model.page.pictures import heat_layer, shrink, viewer
+from hf_model.page.text import percent
+
+PROOF = {"target": 0.9, "confidence": 0.9, "patients": 90, "patients_needed": 22, "errors": 1, "allowed_errors": 3}
+
+
+def decision(low: float = 0.2, threshold: float = 0.4, high: float = 0.7) -> Decision:
+    kinds = {"rule_out": "sensitivity", "default": "sensitivity", "rule_in": "specificity"}
+    points = {
+        name: OperatingPoint(name=name, kind=kinds[name], threshold=value, lower_bound=0.9, **PROOF)
+        for name, value in (("rule_out", low), ("default", threshold), ("rule_in", high))
+    }
+    return Decision(prevalence=0.74, points=points)
+
+
+@pytest.mark.parametrize(
+    ("probability", "answer", "kind"),
+    [(0.1, NOT_LIKELY, "unlikely"), (0.35, REFER, "refer"), (0.5, REFER, "refer"), (0.9, LIKELY, "likely")],
+)
+def test_card_says_the_answer_in_words_and_by_symbol(probability: float, answer: str, kind: str) -> None:
+    rule = decision()
+    assert rule.answer(probability) == answer
+    card = answer_card(answer, probability, 0.4, rule, Performance(0.4, Rate(374, 390), Rate(199, 234)))
+    assert f'class="cxr-answer cxr-{kind}"' in card
+    assert f">{answer}</h2>" in card
+    assert {"▲", "○", "◆"} & set(card) == {{"likely": "▲", "unlikely": "○", "refer": "◆"}[kind]}
+    assert NOT_A_DEVICE in card
+    # 374 of 390 and 199 of 234, Wilson 95 %: 0.9590 (0.9345-0.9746) and 0.8504 (0.7990-0.8905)
+    assert "<strong>96\u00a0%</strong> (93–97) of pneumonias" in card
+    assert "<strong>85\u00a0%</strong> (80–89) of normal chests, on 624 held-out pictures" in card
+
+
+def test_bar_places_marker_threshold_and_band() -> None:
+    card = answer_card(LIKELY, 0.9, 0.4, decision(), None)
+    assert '<span class="cxr-marker" style="left:90.000%">' in card
+    assert '<span class="cxr-tick" style="left:40.000%">' in card
+    assert 'cxr-zone-refer" style="left:20.000%;width:50.000%"' in card
+    assert (
+        'aria-label="Probability 90.0\u00a0%, threshold 40.0\u00a0%, refer band from 20.0\u00a0% to 70.0\u00a0%"'
+        in card
+    )
+    assert "nothing is known of its errors" in card
+
+
+def test_band_follows_a_threshold_beyond_it() -> None:
+    card = answer_card(REFER, 0.75, 0.9, decision(), None)
+    assert 'cxr-zone-refer" style="left:20.000%;width:70.000%"' in card
+    assert "between rule-out (20.0\u00a0%) and rule-in (90.0\u00a0%)" in card
+
+
+def test_uncalibrated_checkpoint_says_so_and_has_no_band() -> None:
+    card = answer_card(LIKELY, 0.6, 0.5, Decision(), None)
+    assert "not calibrated" in card
+    assert "cxr-zone-refer" not in card
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0, "0.0"), (0.0004, "<0.1"), (0.8726, "87.3"), (0.99951, ">99.9"), (1, "100.0")]
+)
+def test_percent_never_claims_a_false_certainty(value: float, words: str) -> None:
+    assert percent(value) == f"{words}\u00a0%"
+
+
+@pytest.mark.parametrize("opacity", [0.3, 1.0])
+def test_browser_mixes_the_layer_to_the_same_overlay_as_the_command_line(opacity: float) -> None:
+    pixels = phantom.chest(size=(256, 256))
+    heat = np.random.default_rng(0).uniform(0, 1, (7, 7)).astype(np.float32)
+    layer = heat_layer(heat).astype(np.float64)
+    alpha = layer[..., 3:] / 255 * opacity
+    mixed = pixels[..., None] * (1 - alpha) + layer[..., :3] * alpha
+    assert np.abs(mixed - overlay(pixels, heat, opacity)).max() <= 1.5
+
+
+def test_viewer_shows_original_and_overlay_and_escapes_the_name() -> None:
+    heat = np.zeros((7, 7), np.float32)
+    heat[6, 0] = 1
+    html = viewer(phantom.chest(size=(220, 192)), heat, '"><script>x</script>')
+    assert "<script>" not in html
+    assert html.count("<figure>") == 2
+    assert "Strongest in the lower left of the picture." in html
+    assert len(re.findall(r'src="data:image/png;base64,', html)) == 3
+    assert "cxr-heat" not in viewer(phantom.chest(size=(220, 192)), None, "a.png")
+
+
+def test_shrink_keeps_proportions_and_never_enlarges() -> None:
+    assert shrink(np.zeros((3000, 2000), np.uint8), 1024).shape == (1024, 683)
+    assert shrink(np.zeros((300, 200), np.uint8), 1024).shape == (300, 200)
