@@ -1,0 +1,155 @@
+"""Heat maps and overlays, and the JSON against its schema."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+
+from hf_model.config import SCHEMA_VERSION
+from hf_model.evaluation.decision import Decision
+from hf_model.inference import schema
+from hf_model.inference.heat_map import colours, enlarge, overlay, scale_map
+from hf_model.inference.prediction import Failure, Prediction, Timing
+from hf_model.radiograph import Finding
+
+
+def test_scaling_by_hand() -> None:
+    """Strong evidence is divided by its maximum, weak evidence by 2; evidence against counts as none."""
+    strong = scale_map(np.array([[8.0, 4.0], [-6.0, 0.0]]))
+    np.testing.assert_array_equal(strong, np.array([[1.0, 0.5], [0.0, 0.0]], np.float32))
+    weak = scale_map(np.array([[1.0, 0.5], [-6.0, 0.0]]))
+    np.testing.assert_array_equal(weak, np.array([[0.5, 0.25], [0.0, 0.0]], np.float32))
+    np.testing.assert_array_equal(scale_map(np.full((2, 2), -3.0)), np.zeros((2, 2), np.float32))
+
+
+def test_colours_are_inferno() -> None:
+    expected = matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255
+    assert np.abs(colours() - expected).max() < 5
+
+
+def test_colours_grow_lighter_all_the_way() -> None:
+    """Perceptually uniform: the luminance (Rec. 709, linear light) never falls."""
+    linear = (colours() / 255.0) ** 2.2
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.diff(luminance).min() >= -1e-4
+    assert luminance[-1] > 0.8
+
+
+def test_enlarging_keeps_constants_and_range() -> None:
+    np.testing.assert_allclose(enlarge(np.full((7, 7), 0.3, np.float32), (50, 60)), 0.3, atol=1e-6)
+    edge = enlarge(np.eye(7, dtype=np.float32), (224, 200))
+    assert edge.shape == (224, 200)
+    assert edge.min() >= 0
+    assert edge.max() <= 1
+
+
+def test_overlay_by_hand() -> None:
+    """Half opacity at heat 1: half the radiograph, half the last colour (252, 255, 164)."""
+    pixels = np.full((4, 6), 100, np.uint8)
+    full = overlay(pixels, np.ones((7, 7), np.float32), opacity=0.5)
+    assert full.shape == (4, 6, 3)
+    assert full[2, 3].tolist() == [176, 178, 132]
+    none = overlay(pixels, np.zeros((7, 7), np.float32), opacity=1.0)
+    assert np.unique(none).tolist() == [100]
+    clear = overlay(pixels, np.ones((7, 7), np.float32), opacity=0.0)
+    assert np.unique(clear).tolist() == [100]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "heat", "opacity", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2)), 0.5, "give grey uint8"),
+        (np.zeros((4, 4)), np.zeros((2, 2)), 0.5, "give grey uint8"),
+        (np.zeros((4, 4), np.uint8), np.zeros((1, 2, 2)), 0.5, "give one map"),
+        (np.zeros((4, 4), np.uint8), np.zeros((2, 2)), 1.1, r"opacity is 1\.1"),
+    ],
+)
+def test_overlay_refuses(pixels, heat, opacity, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        overlay(pixels, heat, opacity)
+
+
+def prediction(**changes) -> Prediction:
+    fields = {
+        "rule": Decision(),
+        "logits": (-1.0, 1.0),
+        "threshold": None,
+        "name": "a.png",
+        "class_activation_map": np.zeros((7, 7), np.float32),
+        "findings": (Finding("faint", "Little contrast.", "flag"),),
+        "model_id": "owner/name",
+        "model_hash": "ab" * 32,
+        "engine": "openvino-f32",
+        "timing": Timing(1.234, 2.0, 3.0, 6.234),
+    }
+    return Prediction.make(**{**fields, **changes})
+
+
+def test_golden_json() -> None:
+    """sigmoid(2) = 0.880797; anything that changes here is a new schema version."""
+    assert prediction().to_dict() == {
+        "schema_version": "1.0",
+        "name": "a.png",
+        "probability": 0.880797,
+        "threshold": 0.5,
+        "decision": "PNEUMONIA",
+        "answer": "PNEUMONIA LIKELY",
+        "calibrated": False,
+        "refused": False,
+        "logits": {"NORMAL": -1.0, "PNEUMONIA": 1.0},
+        "findings": [{"code": "faint", "message": "Little contrast.", "severity": "flag"}],
+        "model_id": "owner/name",
+        "model_hash": "ab" * 32,
+        "engine": "openvino-f32",
+        "timing_ms": {"decode": 1.23, "preprocess": 2.0, "model": 3.0, "total": 6.23},
+    }
+    assert Failure("b.txt", "not-a-picture", "b.txt is no picture.").to_dict() == {
+        "schema_version": "1.0",
+        "name": "b.txt",
+        "error": {"code": "not-a-picture", "reason": "b.txt is no picture."},
+    }
+
+
+TYPES = {"string": str, "number": (int, float), "boolean": bool, "object": dict, "array": list, "null": type(None)}
+
+
+def conforms(value, rules: dict, where: str = "$") -> None:
+    """The part of JSON Schema that schema.py uses."""
+    known = {"type", "enum", "const", "minimum", "maximum", "properties", "required", "additionalProperties", "items"}
+    told = {"$schema", "title", "description", "pattern", "contentEncoding", "contentMediaType"}
+    assert set(rules) <= known | told, where
+    kinds = rules.get("type", list(TYPES))
+    assert any(isinstance(value, TYPES[kind]) for kind in ([kinds] if isinstance(kinds, str) else kinds)), where
+    assert "enum" not in rules or value in rules["enum"], where
+    assert "const" not in rules or value == rules["const"], where
+    assert rules.get("minimum", float("-inf")) <= value if "minimum" in rules else True, where
+    assert value <= rules["maximum"] if "maximum" in rules else True, where
+    if isinstance(value, dict):
+        assert set(rules["required"]) <= set(value) <= set(rules["properties"]), where
+        for key, entry in value.items():
+            conforms(entry, rules["properties"][key], f"{where}.{key}")
+    for index, entry in enumerate(value if isinstance(value, list) else []):
+        conforms(entry, rules["items"], f"{where}[{index}]")
+
+
+def test_json_conforms_to_its_schema() -> None:
+    assert schema.PREDICTION["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+    for made in (prediction(), prediction(class_activation_map=None, threshold=1.0)):
+        for with_map in (False, True):
+            conforms(json.loads(json.dumps(made.to_dict(heat_map=with_map))), schema.PREDICTION)
+    conforms(Failure("b", "c", "d").to_dict(), schema.FAILURE)
+    with pytest.raises(AssertionError):
+        conforms({**prediction().to_dict(), "probability": 1.5}, schema.PREDICTION)
+
+
+def test_refused_follows_the_findings() -> None:
+    assert not prediction().refused
+    assert prediction(findings=(Finding("blank", "Blank.", "refuse"),)).refused
+
+
+def test_logits_that_are_not_finite_are_no_prediction() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        prediction(logits=(0.0, float("nan")))
