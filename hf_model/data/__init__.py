@@ -1,0 +1,1 @@
+"""Loading, patient keys, splits, decoded pixels and augmentation."""

@@ -1,0 +1,135 @@
+"""Every picture decoded and resized once, into a uint8 memory map.
+
+Decoding and resizing go through ``read_radiograph`` and the checkpoint's ``Preprocessing``, the very code that serves
+an upload, so training sees what serving will show the model. The map is keyed by the data set's fingerprint and the
+preprocessing; a row that cannot be read is skipped, named and counted, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from hf_model.data.loading import file_name, read_bytes
+from hf_model.radiograph import UnreadableRadiograph, read_radiograph
+from hf_model.radiograph.preprocess import Preprocessing
+
+logger = logging.getLogger(__name__)
+_FORMAT = 1
+"""Raise when decoding changes, so that old maps are not read as new ones."""
+
+
+def default_cache_dir() -> Path:
+    """``$CHEST_XRAY_CACHE``, else a folder in the user's cache."""
+    base = os.environ.get("CHEST_XRAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "chest-xray"
+    return Path(base).expanduser()
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One split in one rendering.
+
+    Attributes:
+        pixels: uint8 (N, H, W), grey, read-only map.
+        names: N file names without folders.
+        labels: int64 (N,), 0 NORMAL, 1 PNEUMONIA.
+        hashes: N SHA-256 of the pixels, equal for equal pictures.
+        columns: further columns of the data set, one list of N values each.
+        skipped: (file name, reason) of rows that could not be read.
+    """
+
+    pixels: np.ndarray
+    names: list[str]
+    labels: np.ndarray
+    hashes: list[str]
+    columns: dict[str, list[object]] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, rows: np.ndarray) -> Pixels:
+        """The given rows, pixels copied into memory."""
+        return Pixels(
+            np.asarray(self.pixels[rows]),
+            [self.names[i] for i in rows],
+            self.labels[rows],
+            [self.hashes[i] for i in rows],
+            {key: [values[i] for i in rows] for key, values in self.columns.items()},
+        )
+
+
+def decode_split(rows: Dataset, preprocessing: Preprocessing, *, what: str, cache_dir: Path | None = None) -> Pixels:
+    """Decode ``rows`` (columns ``image`` and ``label``) or map what an earlier run decoded.
+
+    Args:
+        rows: from ``load_splits``.
+        preprocessing: gives the size and the resampling.
+        what: name for the progress bar and messages.
+        cache_dir: where maps are kept; None for ``default_cache_dir()``.
+
+    Raises:
+        ValueError: no row could be read.
+    """
+    folder = (cache_dir or default_cache_dir()) / _key(rows, preprocessing)
+    index_file = folder / "index.json"
+    if not index_file.exists():  # written last, so an interrupted run leaves no half map that looks whole
+        _decode(rows, preprocessing, folder, what)
+    index = json.loads(index_file.read_text())
+    if index["skipped"]:
+        listing = "; ".join(f"{name}: {reason}" for name, reason in index["skipped"][:5])
+        logger.warning("%s: %d pictures could not be read and are left out (%s)", what, len(index["skipped"]), listing)
+    kept = index["rows"]
+    if not kept:
+        raise ValueError(f"{what}: none of {len(rows)} pictures could be read; first reason: {index['skipped'][0][1]}")
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(kept)]
+    extra = [c for c in rows.column_names if c not in {"image", "label"}]
+    return Pixels(
+        pixels,
+        index["names"],
+        np.asarray(rows["label"], dtype=np.int64)[kept],
+        index["hashes"],
+        {c: [rows[c][i] for i in kept] for c in extra},
+        [tuple(item) for item in index["skipped"]],
+    )
+
+
+def _key(rows: Dataset, preprocessing: Preprocessing) -> str:
+    size = [preprocessing.height, preprocessing.width, preprocessing.resample]
+    text = json.dumps([_FORMAT, rows._fingerprint, len(rows), size])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    height, width = preprocessing.height, preprocessing.width
+    # written under this process's name and moved: two processes may decode the same data set at once
+    partial = folder / f"pixels-{os.getpid()}.npy"
+    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(rows), height, width))
+    kept, names, hashes, skipped = [], [], [], []
+    for i, image in enumerate(tqdm(rows["image"], desc=f"decoding {what}", total=len(rows))):
+        name = file_name(image, i)
+        try:
+            picture = preprocessing.resize(read_radiograph(read_bytes(image), name=name).pixels)
+        except (UnreadableRadiograph, OSError) as error:
+            skipped.append((name, str(error)))
+            continue
+        out[len(kept)] = picture
+        hashes.append(hashlib.sha256(picture.tobytes()).hexdigest())
+        kept.append(i)
+        names.append(name)
+    out.flush()
+    del out
+    partial.replace(folder / "pixels.npy")
+    index = {"rows": kept, "names": names, "hashes": hashes, "skipped": skipped}
+    temporary = folder / f"index-{os.getpid()}.json"
+    temporary.write_text(json.dumps(index))
+    temporary.replace(folder / "index.json")

@@ -1,0 +1,192 @@
+"""From the data options to decoded development data, and a test split that stays closed until asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, DatasetDict, concatenate_datasets
+
+from hf_model.data.loading import DatasetError, load_splits
+from hf_model.data.patients import bare_number, patients_of
+from hf_model.data.pixels import Pixels, decode_split
+from hf_model.data.splits import Split, describe_split, join_groups, make_splits, split_by_group
+from hf_model.radiograph.preprocess import Preprocessing
+
+logger = logging.getLogger(__name__)
+TRAIN, VALIDATION, CALIBRATION = "development_train", "development_validation", "calibration"
+
+
+@dataclass
+class DevelopmentData:
+    """Pictures that weights, threshold and every choice may come from, decoded; N in all.
+
+    Attributes:
+        main: the data set's own rendering.
+        patients: N keys, or None where nothing says whose picture each is.
+        splits: development_train, development_validation, calibration.
+        renderings: name -> (decoded pictures, int64 (N,): which of them shows picture n, or -1).
+        counts: published split -> (normal, pneumonia), before ours.
+        test: rendering name -> a function that decodes its test pictures. Nothing of them is read before the call.
+    """
+
+    main: Pixels
+    main_name: str
+    patients: list[str] | None
+    splits: dict[str, Split]
+    renderings: dict[str, tuple[Pixels, np.ndarray]]
+    counts: dict[str, tuple[int, int]]
+    fingerprint: str
+    test: dict[str, Callable[[], Pixels]] = field(default_factory=dict)
+    pattern: str | None = None
+    patient_column: str | None = None
+
+    def rows(self, split: str) -> np.ndarray:
+        return self.splits[split].indices
+
+    def patients_in(self, pixels: Pixels) -> list[str]:
+        """Patient keys of other pictures of this data set, "" where nothing says whose they are."""
+        return find_patients(pixels, self.patient_column, self.pattern) or [""] * len(pixels)
+
+
+def rendering_name(name_or_folder: str) -> str:
+    """The last part of a Hub id or path: what a rendering is called in reports."""
+    return Path(name_or_folder.rstrip("/")).name
+
+
+def find_patients(pixels: Pixels, column: str | None, pattern: str | None) -> list[str] | None:
+    """Patient keys from a column, a pattern, or the file names this project knows; None if there are none.
+
+    Raises:
+        DatasetError: the column does not exist or is not filled everywhere.
+    """
+    if column is None:
+        return patients_of(pixels.names, pattern)
+    if column not in pixels.columns:
+        raise DatasetError(f"--patient_column {column}: the data set has {', '.join(pixels.columns) or 'no others'}.")
+    values = pixels.columns[column]
+    if any(value in (None, "") for value in values):
+        raise DatasetError(f"--patient_column {column}: empty in {sum(v in (None, '') for v in values)} rows.")
+    return [str(value) for value in values]
+
+
+def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | None = None) -> DevelopmentData:
+    """Load, decode and split; join the renderings.
+
+    Args:
+        arguments: ``DataArguments``.
+        preprocessing: the base checkpoint's.
+        seed: of the splits.
+
+    Raises:
+        DatasetError: see ``load_splits``; renderings that do not join; too few patients.
+    """
+    cache = Path(arguments.cache_dir) if arguments.cache_dir else None
+    options = {"image_column": arguments.image_column, "label_column": arguments.label_column, "token": token}
+    published = load_splits(arguments.dataset, **options)
+    if arguments.max_train_samples:
+        published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
+    name = rendering_name(arguments.dataset)
+    rows, test = _pool(published)
+    main = decode_split(rows, preprocessing, what=name, cache_dir=cache)
+    patients = find_patients(main, arguments.patient_column, arguments.patient_pattern)
+    groups = _groups(main, patients, arguments)
+    tests: dict[str, Callable[[], Pixels]] = {}
+    if test is None:
+        logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * arguments.test_fraction)
+        share = {"rest": 1 - arguments.test_fraction, "test": arguments.test_fraction}
+        parts = split_by_group(main.labels, groups, share, seed)
+        held_out, kept = main.select(parts["test"]), parts["rest"]
+        tests[name] = lambda: held_out
+    else:
+        kept = np.arange(len(main))
+        tests[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+    splits = _splits(main, patients, groups, kept, arguments, seed)
+    data = DevelopmentData(
+        main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
+        _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column,
+    )  # fmt: skip
+    for folder in arguments.renderings:
+        _add_rendering(data, folder, load_splits(folder, **options), preprocessing, cache, published)
+    return data
+
+
+def _truncate(rows: Dataset, limit: int, seed: int) -> Dataset:
+    return rows if len(rows) <= limit else rows.shuffle(seed=seed).select(range(limit))
+
+
+def _pool(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
+    """Everything that is not test, and test."""
+    test = published.get("test")
+    parts = [published[name] for name in ("train", "validation") if name in published]
+    if not parts:
+        parts = [rows for name, rows in published.items() if name != "test"]
+    if not parts:
+        raise DatasetError(f"The data set has only the splits {', '.join(published)}: nothing to train on.")
+    shared = [c for c in parts[0].column_names if all(c in part.column_names for part in parts)]
+    return concatenate_datasets([part.select_columns(shared) for part in parts]), test
+
+
+def _groups(main: Pixels, patients: list[str] | None, arguments) -> np.ndarray:
+    """What must not be cut: patients (by the coarser key as well, where names have one) and equal pictures."""
+    keys: list[list[object]] = [list(main.hashes)]
+    if patients is not None:
+        keys.append([f"patient {p}" for p in patients])
+    if patients is not None and arguments.patient_column is None and arguments.patient_pattern is None:
+        keys.append([f"number {bare_number(n)}" for n in main.names])
+    return join_groups(*keys)
+
+
+def _splits(main, patients, groups, kept, arguments, seed) -> dict[str, Split]:
+    rest = 1 - arguments.validation_fraction - arguments.calibration_fraction
+    fractions = {TRAIN: rest, VALIDATION: arguments.validation_fraction, CALIBRATION: arguments.calibration_fraction}
+    people = None if patients is None else [patients[i] for i in kept]
+    try:
+        parts = make_splits(main.labels[kept], people, groups[kept], fractions, seed)
+    except ValueError as error:
+        raise DatasetError(f"{arguments.dataset}: {error}") from error
+    return {name: describe_split(name, kept[part.indices], main.labels, patients) for name, part in parts.items()}
+
+
+def _add_rendering(
+    data: DevelopmentData, folder: str, other: DatasetDict, preprocessing: Preprocessing, cache: Path | None,
+    published: DatasetDict,
+) -> None:  # fmt: skip
+    """Join another rendering by file name: training pictures to ours, its test split (if any) beside ours."""
+    name = rendering_name(folder)
+    if name in data.renderings:
+        raise DatasetError(f"--renderings {folder}: a rendering called {name} is there already; rename the folder.")
+    row_of = {file: row for row, file in enumerate(data.main.names)}
+    if len(row_of) < len(data.main):
+        raise DatasetError(f"{data.main_name} has equal file names for different pictures, so renderings cannot join.")
+    rows, test = _pool(other)
+    pixels = decode_split(rows, preprocessing, what=name, cache_dir=cache)
+    index = np.full(len(data.main), -1)
+    for row, (file, label) in enumerate(zip(pixels.names, pixels.labels, strict=True)):
+        if (at := row_of.get(file)) is None:
+            continue
+        if data.main.labels[at] != label:
+            raise DatasetError(f"--renderings {folder}: {file} has another label there than in {data.main_name}.")
+        index[at] = row
+    if (index < 0).all():
+        raise DatasetError(f"--renderings {folder}: no file name there is one of {data.main_name}'s.")
+    data.renderings[name] = (pixels, index)
+    if test is not None and "test" in published:
+        data.test[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+
+
+def _counts(published: DatasetDict) -> dict[str, tuple[int, int]]:
+    counts = {name: np.bincount(rows["label"], minlength=2) for name, rows in published.items()}
+    return {name: (int(c[0]), int(c[1])) for name, c in counts.items()}
+
+
+def _fingerprint(main: Pixels) -> str:
+    """SHA-256 over names, labels and decoded pixels in any order: the same data gives the same one on any machine."""
+    lines = sorted(
+        f"{n} {label} {h}" for n, label, h in zip(main.names, main.labels.tolist(), main.hashes, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

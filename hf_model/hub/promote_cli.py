@@ -1,0 +1,54 @@
+"""``python -m hf_model promote FOLDER``: make a trained checkpoint the one that app.py serves by default."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from hf_model.config import CHECKPOINT_DIR
+from hf_model.hub.listing import readable_size
+from hf_model.hub.push import PushError, checkpoint_files
+
+
+def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:
+    """Replace ``target`` by what a push of ``folder`` would upload; returns the paths copied.
+
+    The new folder is complete beside the old one before it takes its place.
+
+    Raises:
+        PushError: ``folder`` is no complete checkpoint, or its test split was never opened.
+    """
+    files = checkpoint_files(folder)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    if not metrics.get("test"):
+        raise PushError(
+            f"{folder} has no test results: its run left the test split closed (--no_open_test). Finish it with the "
+            "same command and --resume instead."
+        )
+    draft = target.with_name(target.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    for file in files:
+        place = draft / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, place)
+    if target.exists():
+        shutil.rmtree(target)
+    draft.rename(target)
+    return [f"{file.path} ({readable_size(file.size)})" for file in files]
+
+
+def main(argv: list[str]) -> int:
+    """Copy, list what was copied; exit code 2 with one line where the folder is not complete."""
+    parser = argparse.ArgumentParser(prog="python -m hf_model promote", description=__doc__.split("``: ")[1])
+    parser.add_argument("folder", type=Path, help="--output_dir of a finished training run")
+    options = parser.parse_args(argv)
+    try:
+        copied = promote(options.folder)
+    except PushError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join([f"hf_model/checkpoint now holds {options.folder}:", *(f"  {line}" for line in copied)]))
+    return 0

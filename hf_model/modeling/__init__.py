@@ -1,0 +1,1 @@
+"""Base checkpoints by name, Hub id or folder; heads; freezing; the baseline CNN."""

@@ -1,0 +1,1 @@
+"""Trainer subclass, stages, callbacks and experiments."""

@@ -1,0 +1,190 @@
+"""Every option of ``train.py``, as dataclasses for HfArgumentParser; also from one JSON or YAML file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from hf_model.config import DEFAULT_DATASET
+from hf_model.data.augmentation import AugmentationArguments
+
+
+@dataclass
+class DataArguments:
+    """Where pictures come from and how they are split."""
+
+    dataset: str = field(default=DEFAULT_DATASET, metadata={"help": "Hub id, image folder or Parquet folder."})
+    renderings: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Further data sets with the same pictures rendered otherwise, joined by file name. Training draws "
+            "one rendering each time; a test split among them is reported beside the main one."
+        },
+    )
+    originals: str | None = field(
+        default=None,
+        metadata={"help": "Full-size originals of some training pictures: a check of the upload path, no metric."},
+    )
+    image_column: str | None = field(default=None, metadata={"help": "Where it cannot be found."})
+    label_column: str | None = field(default=None, metadata={"help": "Where it cannot be found."})
+    patient_column: str | None = field(default=None, metadata={"help": "Column that says whose picture each is."})
+    patient_pattern: str | None = field(
+        default=None, metadata={"help": "Regular expression whose first group is the patient in a file name."}
+    )
+    validation_fraction: float = field(default=0.1, metadata={"help": "Share of patients for development-validation."})
+    calibration_fraction: float = field(default=0.2, metadata={"help": "Share of patients for calibration."})
+    test_fraction: float = field(
+        default=0.15, metadata={"help": "Share of patients held out as test where the data set has no test split."}
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Truncate every split, for trying things."})
+    cache_dir: str | None = field(default=None, metadata={"help": "Where decoded pixels are kept."})
+
+    def __post_init__(self) -> None:
+        for name in ("validation_fraction", "calibration_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 0.5:
+                raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 0.5.")
+        if self.max_train_samples is not None and self.max_train_samples < 16:
+            raise ValueError(f"--max_train_samples {self.max_train_samples}: at least 16 are needed to split.")
+
+
+@dataclass
+class ModelArguments:
+    """The network that is fine-tuned."""
+
+    base_model: str = field(
+        default="efficientnet-lite0",
+        metadata={"help": "efficientnet-lite0 (no network), efficientnet-b0 to -b7, mobilenet-v2, a Hub id, a folder."},
+    )
+    image_size: int | None = field(default=None, metadata={"help": "Pixels a side; default: the base checkpoint's."})
+    dropout: float | None = field(default=None, metadata={"help": "Before the head; default: the checkpoint's."})
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not 32 <= self.image_size <= 1024:
+            raise ValueError(f"--image_size {self.image_size}: must lie between 32 and 1024.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError(f"--dropout {self.dropout}: must be at least 0 and below 1.")
+
+
+@dataclass
+class DecisionArguments:
+    """The operating point."""
+
+    target_sensitivity: float = field(default=0.95, metadata={"help": "What the threshold must guarantee."})
+    confidence: float = field(default=0.95, metadata={"help": "Of the exact one-sided lower bound."})
+    open_test: bool = field(
+        default=True, metadata={"help": "--no_open_test leaves the test split closed: for trying recipes."}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("target_sensitivity", "confidence"):
+            if not 0.5 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: must be at least 0.5 and below 1.")
+
+
+@dataclass
+class FineTuningArguments(TrainingArguments):
+    """transformers' TrainingArguments with this project's defaults and schedule."""
+
+    output_dir: str = field(default="outputs/model", metadata={"help": "The finished checkpoint folder."})
+    head_epochs: int = field(default=10, metadata={"help": "Stage one: epochs of the head on frozen features."})
+    head_views: int = field(default=2, metadata={"help": "Augmented views of each picture that stage one learns from."})
+    head_learning_rate: float = field(default=2e-3, metadata={"help": "Stage one."})
+    unfreeze_blocks: str = field(
+        default="all", metadata={"help": "Stage two: upper blocks that learn; all: everything."}
+    )
+    layer_decay: float = field(
+        default=0.95, metadata={"help": "Learning rate factor from each block to the one below."}
+    )
+    head_multiplier: float = field(default=5.0, metadata={"help": "Stage two: the head's rate over the blocks'."})
+    ema_decay: float = field(default=0.995, metadata={"help": "Weight averaging in stage two; 0 for none."})
+    early_stopping_patience: int = field(default=3, metadata={"help": "Evaluations without gain; 0 never stops."})
+    precision: str = field(default="auto", metadata={"help": "auto, fp32, bf16 or fp16."})
+    resume: bool = field(default=False, metadata={"help": "Go on from the newest complete state in output_dir."})
+
+    num_train_epochs: float = field(default=4.0, metadata={"help": "Stage two; 0 skips it."})
+    learning_rate: float = field(default=4e-4, metadata={"help": "Stage two, the top block's."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Pictures."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Pictures."})
+    weight_decay: float = field(default=0.01, metadata={"help": "Of weights with two dimensions or more."})
+    label_smoothing_factor: float = field(default=0.02, metadata={"help": "0 for none."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "reduce_lr_on_plateau is another choice."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Below 1: share of all steps."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "States kept, the best among them."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "By metric_for_best_model."})
+    metric_for_best_model: str | None = field(default="roc_auc", metadata={"help": "On development-validation."})
+    greater_is_better: bool | None = field(default=None, metadata={"help": "Default: by the metric's name."})
+    logging_steps: float = field(default=10, metadata={"help": "Steps."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "A loss that is not a number must be seen."})
+    report_to: str | None = field(default="none", metadata={"help": "tensorboard or trackio to watch the run."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Rows become batches in the collator."})
+
+    def __post_init__(self) -> None:
+        if self.precision not in {"auto", "fp32", "bf16", "fp16"}:
+            raise ValueError(f"--precision {self.precision}: one of auto, fp32, bf16, fp16.")
+        if self.unfreeze_blocks != "all" and not self.unfreeze_blocks.isdecimal():
+            raise ValueError(f"--unfreeze_blocks {self.unfreeze_blocks}: a number of blocks, or all.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"--layer_decay {self.layer_decay}: must be above 0 and at most 1.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay {self.ema_decay}: must be at least 0 and below 1.")
+        if self.head_epochs < 0 or self.head_views < 1:
+            raise ValueError("--head_epochs must not be negative, and --head_views at least 1.")
+        if not torch.cuda.is_available():
+            self.use_cpu = True
+        chosen = best_precision() if self.precision == "auto" else self.precision
+        self.bf16, self.fp16 = self.bf16 or chosen == "bf16", self.fp16 or chosen == "fp16"
+        super().__post_init__()
+
+
+def best_precision() -> str:
+    """``bf16`` where the hardware multiplies it natively, else ``fp32``: emulated bf16 is slower than float32."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+ARGUMENT_TYPES = (DataArguments, ModelArguments, AugmentationArguments, DecisionArguments, FineTuningArguments)
+
+
+def parse_arguments(argv: list[str] | None = None) -> tuple:
+    """The five argument objects. A first argument that ends in .json, .yaml or .yml holds defaults for the others.
+
+    Raises:
+        SystemExit: with one line, for an unknown option or a value out of range.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = HfArgumentParser(
+        ARGUMENT_TYPES,
+        description="Fine-tune a pneumonia classifier on chest X-rays.",
+        usage="train.py [SETTINGS.json|.yaml] [--option value ...]   (--help lists the options)",
+    )
+    if argv and argv[0].endswith((".json", ".yaml", ".yml")):
+        settings = _read_settings(parser, Path(argv.pop(0)))
+        parser.set_defaults(**settings)
+    try:
+        parsed = parser.parse_args_into_dataclasses(args=argv, look_for_args_file=False)
+    except ValueError as error:
+        parser.error(str(error))
+    return parsed
+
+
+def _read_settings(parser: HfArgumentParser, file: Path) -> dict[str, object]:
+    try:
+        text = file.read_text()
+        settings = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        parser.error(f"{file}: cannot be read: {error}")
+    known = {f.name for kind in ARGUMENT_TYPES for f in fields(kind) if f.init}
+    if not isinstance(settings, dict) or set(settings) - known:
+        unknown = sorted(set(settings) - known) if isinstance(settings, dict) else "no mapping"
+        parser.error(f"{file}: holds options that train.py does not know: {unknown}")
+    return settings

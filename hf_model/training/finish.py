@@ -1,0 +1,230 @@
+"""After training: calibrate, open the test split once, and write the checkpoint folder.
+
+Everything here is computed with the final weights in evaluation mode, through the preprocessing that serving uses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from hf_model.config import SCHEMA_VERSION
+from hf_model.data.pixels import Pixels
+from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
+from hf_model.evaluation.comparison import rendering_agreement
+from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.metrics import evaluation_record
+from hf_model.evaluation.operating_point import fit_decision
+from hf_model.evaluation.scores import Scores
+from hf_model.modeling.base import BaseModel
+from hf_model.radiograph import FeatureGate
+from hf_model.training.batches import PlainCollator, PlainRows
+from hf_model.training.features import compute_features, compute_logits
+from hf_model.training.machine import describe_machine, versions
+from hf_model.training.stages import StageResult
+
+
+@dataclass
+class Finisher:
+    """Holds what the steps after training share.
+
+    Attributes:
+        base: the trained model and its preprocessing.
+        data: the development data, with the test split still closed.
+        arguments: the five argument objects of ``parse_arguments``.
+        device: where logits are computed.
+    """
+
+    base: BaseModel
+    data: DevelopmentData
+    arguments: tuple
+    device: torch.device
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.arguments[-1].output_dir)
+
+    def save_model(self) -> str:
+        """Weights, configuration and preprocessing into the checkpoint folder; returns the weights' SHA-256."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.base.model.to(memory_format=torch.contiguous_format).save_pretrained(self.folder)
+        self.base.preprocessing.save(self.folder)
+        return hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+
+    def scores(self, pixels: Pixels, what: str) -> Scores:
+        """Logits of given pictures; the patients come from their file names or column."""
+        return self._scores(pixels.pixels, pixels.labels, pixels.names, self.data.patients_in(pixels), what)
+
+    def development_scores(self, split: str) -> Scores:
+        """Logits of a development split, in the data set's own rendering."""
+        rows, main = self.data.rows(split), self.data.main
+        patients = ["" if self.data.patients is None else self.data.patients[i] for i in rows]
+        return self._scores(main.pixels[rows], main.labels[rows], [main.names[i] for i in rows], patients, split)
+
+    def _scores(self, pixels, labels, names, patients, what: str) -> Scores:
+        loader = DataLoader(PlainRows(pixels, labels), batch_size=64, collate_fn=PlainCollator(self.base.preprocessing))
+        return Scores(compute_logits(self.base.model, loader, self.device, what), labels, names, patients)
+
+    def calibrate(self, weights: str) -> tuple[Decision, Scores]:
+        """Temperature and operating points from the calibration patients; writes decision.json."""
+        scores = self.development_scores(CALIBRATION)
+        options = self.arguments[3]
+        decision = fit_decision(
+            scores, target_sensitivity=options.target_sensitivity, confidence=options.confidence,
+            seed=self.arguments[-1].seed,
+            provenance={
+                "weights_sha256": weights,
+                "data_sha256": self.data.splits[CALIBRATION].to_dict(self.data.main.names)["sha256"],
+                "dataset": self.arguments[0].dataset, "split": CALIBRATION,
+            },
+        )  # fmt: skip
+        decision.save(self.folder)
+        return decision, scores
+
+    def open_test(self, weights: str) -> tuple[dict[str, Scores], list[dict[str, object]]]:
+        """Logits of the test pictures in each rendering, and the record of the split's openings.
+
+        The record and the logits are on disk before anything is computed from them. A run that was resumed with the
+        same weights takes the stored logits: the split is not opened a second time.
+        """
+        files = {name: self.folder / "scores" / f"test-{name}.csv" for name in self.data.test}
+        openings = stored_openings(self.folder, weights)
+        if openings and all(file.exists() for file in files.values()):
+            return {name: Scores.from_csv(file) for name, file in files.items()}, openings
+        openings.append(
+            {
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "weights_sha256": weights,
+                "renderings": list(files),
+                "count": len(openings) + 1,
+                "by": "train.py",
+            }
+        )
+        write_json(self.folder / "metrics.json", {"schema_version": SCHEMA_VERSION, "test_openings": openings})
+        scores = {name: self.scores(decode(), f"test, {name}") for name, decode in self.data.test.items()}
+        (self.folder / "scores").mkdir(exist_ok=True)
+        for name, file in files.items():
+            scores[name].to_csv(file)
+        return scores, openings
+
+    def fit_gate(self) -> FeatureGate:
+        """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
+
+        Refusal has to know what a radiograph is, not whose: patients are kept apart only so that the threshold is a
+        quantile of radiographs that the subspace was not fitted on.
+        """
+        rows = np.concatenate([self.data.rows(TRAIN), self.data.rows(VALIDATION)])
+        groups = self.data.patients or self.data.main.names
+        features, owners = [], []
+        for name, (pixels, index) in self.data.renderings.items():
+            there = rows[index[rows] >= 0]
+            loader = DataLoader(
+                PlainRows(pixels.pixels[index[there]], self.data.main.labels[there]),
+                batch_size=64,
+                collate_fn=PlainCollator(self.base.preprocessing),
+            )
+            seen = compute_features(self.base.model, loader, self.device, f"development, {name}")
+            features.append(seen["features"].numpy())
+            owners += [groups[i] for i in there]
+        gate = FeatureGate.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
+        gate.save(self.folder)
+        return gate
+
+    def originals(self, decision: Decision, pixels: Pixels) -> dict[str, object]:
+        """Full-size originals of training pictures against their copies: a check of the upload path, no metric."""
+        row_of = {name: row for row, name in enumerate(self.data.main.names)}
+        shared = [i for i, name in enumerate(pixels.names) if name in row_of]
+        rows = np.asarray([row_of[pixels.names[i]] for i in shared])
+        copies, uploads = self.data.main.select(rows), pixels.select(np.asarray(shared))
+        first, second = self.scores(copies, "copies"), self.scores(uploads, "originals")
+        record = evaluation_record(second, decision)
+        trained = np.isin(rows, self.data.rows(TRAIN)).sum()
+        return {
+            "pictures": len(shared),
+            "of_development_train": int(trained),
+            "accuracy_at_0.5": record["points"]["0.5"]["accuracy"]["value"],
+            "accuracy_at_threshold": record["points"]["default"]["accuracy"]["value"],
+            "agreement": rendering_agreement(first, second, decision),
+        }
+
+    def metrics(self, stages: list[StageResult], weights: str, **results: object) -> dict[str, object]:
+        """Everything that metrics.json holds."""
+        arguments, names = self.arguments, self.data.main.names
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": results.pop("command"),
+            "arguments": changed_arguments(arguments),
+            "seed": arguments[-1].seed,
+            "versions": versions(),
+            "machine": describe_machine(),
+            "base_model": {"name": self.base.name, "hub_id": self.base.hub_id},
+            "weights_sha256": weights,
+            "data": {
+                "dataset": arguments[0].dataset,
+                "renderings": list(self.data.renderings),
+                "sha256": self.data.fingerprint,
+                "patient_key": self.data.patients is not None,
+                "unreadable": {n: len(p.skipped) for n, (p, _) in self.data.renderings.items()},
+                "published": {
+                    n: dict(zip(("NORMAL", "PNEUMONIA"), c, strict=True)) for n, c in self.data.counts.items()
+                },
+                "splits": {name: split.to_dict(names) for name, split in self.data.splits.items()},
+                "class_weights": results.pop("class_weights"),
+            },
+            "stages": [{k: v for k, v in asdict(stage).items() if k != "history"} for stage in stages],
+            "history": [{"stage": stage.name, **entry} for stage in stages for entry in stage.history],
+            **results,
+        }
+
+
+def stored_openings(folder: Path, weights: str) -> list[dict[str, object]]:
+    """Openings of the test split that metrics.json of ``folder`` records for these weights."""
+    file = folder / "metrics.json"
+    if not file.exists():
+        return []
+    recorded = json.loads(file.read_text(encoding="utf-8")).get("test_openings", [])
+    return [opening for opening in recorded if opening["weights_sha256"] == weights]
+
+
+def changed_arguments(arguments: tuple) -> dict[str, object]:
+    """Options that differ from their defaults, and all of this project's own; never a token."""
+    out: dict[str, object] = {}
+    for part in arguments[:-1]:
+        out |= asdict(part)
+    training = arguments[-1]
+    own = set(type(training).__annotations__) | {"gradient_accumulation_steps", "max_grad_norm", "optim", "seed"}
+    values = training.to_dict()  # masks tokens
+    return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
+
+
+def command_line(program: str, argv: list[str]) -> str:
+    """The command as typed, for metrics.json; tokens left out."""
+    shown, hide = [], False
+    for word in argv:
+        shown.append("***" if hide else word.split("=")[0] + "=***" if word.startswith("--hub_token=") else word)
+        hide = word == "--hub_token"
+    return shlex.join(["python", program, *shown])
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all: written beside and moved."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def development_records(finisher: Finisher, decision: Decision, calibration: Scores) -> dict[str, object]:
+    """Records of the two held-out development splits. Calibration's is optimistic: the threshold was fitted there."""
+    return {
+        VALIDATION: evaluation_record(finisher.development_scores(VALIDATION), decision),
+        CALIBRATION: evaluation_record(calibration, decision),
+    }

@@ -1,0 +1,39 @@
+"""Which saved training states are whole.
+
+Trainer writes a state in place, weights first and ``trainer_state.json`` last, and resumes from the highest number
+whatever it holds. A run killed while saving would leave a state that cannot be resumed: those are set aside first.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+logger = logging.getLogger(__name__)
+_NEEDED = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+def is_complete(state: Path) -> bool:
+    """True where the state has every file, its weights open, and its trainer state parses."""
+    if not all((state / name).is_file() for name in _NEEDED):
+        return False
+    try:
+        with safe_open(state / "model.safetensors", "pt") as weights:
+            list(weights.keys())
+        json.loads((state / "trainer_state.json").read_text())
+    except (SafetensorError, ValueError, OSError):
+        return False
+    return True
+
+
+def drop_incomplete(folder: Path) -> list[Path]:
+    """Delete the states in ``folder`` that are not whole, and say so; returns them."""
+    dropped = [state for state in sorted(folder.glob("checkpoint-*")) if not is_complete(state)]
+    for state in dropped:
+        logger.warning("%s was not completely written and is deleted; going on from an earlier state.", state)
+        shutil.rmtree(state)
+    return dropped

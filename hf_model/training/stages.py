@@ -1,0 +1,194 @@
+"""The schedule: stage one trains the head on a frozen backbone, stage two the upper blocks at a lower rate."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, load_model, save_model
+from torch import nn
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from transformers import EarlyStoppingCallback, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_model.data.augmentation import AugmentationArguments
+from hf_model.evaluation.hf_metric import make_compute_metrics
+from hf_model.modeling.layers import unfreeze
+from hf_model.radiograph.preprocess import Preprocessing
+from hf_model.training.arguments import FineTuningArguments
+from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
+from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
+from hf_model.training.resume import drop_incomplete
+from hf_model.training.trainer import AVERAGE_FILE, EpochCallback, PneumoniaTrainer, WeightAverage, floating
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class StageData:
+    """What both stages learn from and are chosen by."""
+
+    train: TrainingRows
+    validation: Dataset
+    preprocessing: Preprocessing
+    augmentation: AugmentationArguments
+    class_weights: tuple[float, float]
+
+
+@dataclass
+class StageResult:
+    """For metrics.json: what a stage did. ``history`` is Trainer's log, one dict a line."""
+
+    name: str
+    seconds: float
+    epochs: float
+    best_metric: float | None
+    learning_parameters: int
+    history: list[dict[str, float]] = field(default_factory=list)
+    resumed_from: list[int] = field(default_factory=list)
+
+
+def run_stages(model: nn.Module, data: StageData, arguments: FineTuningArguments) -> list[StageResult]:
+    """Train ``model`` in place and return what each stage did. Finished stages are not repeated on ``--resume``."""
+    results = []
+    plan: list[tuple[str, float, Callable[..., StageResult]]] = [
+        ("head", arguments.head_epochs, _head_stage),
+        ("fine_tuning", arguments.num_train_epochs, _fine_tuning_stage),
+    ]
+    for name, epochs, stage in plan:
+        folder = Path(arguments.output_dir) / "stages" / name
+        if epochs <= 0:
+            continue
+        done = _load_finished(model, folder) if arguments.resume else None
+        if done is None:
+            set_seed(arguments.seed)
+            done = stage(model, data, arguments, folder)
+            if arguments.should_save:
+                _store_finished(model, folder, done)
+        results.append(done)
+    return results
+
+
+def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path) -> StageResult:
+    """The head on stored features of ``head_views`` augmented views; mixing pictures would blur them, so no mixup."""
+    start = time.perf_counter()
+    learning = unfreeze(model, "0")
+    model.to(arguments.device)
+    collator = TrainingCollator(
+        data.train, data.preprocessing, replace(data.augmentation, mixup=0.0), arguments.label_smoothing_factor,
+        arguments.seed,
+    )  # fmt: skip
+    views = []
+    for view in range(arguments.head_views):
+        data.train.epoch = -1 - view  # views of their own, not those of an epoch of stage two
+        loader = DataLoader(data.train, batch_size=arguments.per_device_eval_batch_size, collate_fn=collator)
+        views.append(compute_features(model, loader, arguments.device, f"view {view + 1} of {arguments.head_views}"))
+    train = FeatureRows(*(torch.cat([view[key] for view in views]) for key in ("features", "labels", "targets")))
+    plain = DataLoader(data.validation, batch_size=64, collate_fn=PlainCollator(data.preprocessing))
+    seen = compute_features(model, plain, arguments.device, "development-validation")
+    validation = FeatureRows(seen["features"], seen["labels"])
+    head = HeadOnFeatures(model)
+    settings = _stage_arguments(
+        arguments, folder, num_train_epochs=arguments.head_epochs, learning_rate=arguments.head_learning_rate,
+        per_device_train_batch_size=128, gradient_accumulation_steps=1, max_steps=-1,
+    )  # fmt: skip
+    trainer = PneumoniaTrainer(
+        model=head, args=settings, train_dataset=train, eval_dataset=validation,
+        compute_metrics=make_compute_metrics(), class_weights=data.class_weights, callbacks=_callbacks(arguments),
+        layer_decay=1.0, head_multiplier=1.0,
+    )  # fmt: skip
+    return _train(trainer, "head", folder, arguments, learning, start)
+
+
+def _fine_tuning_stage(model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path) -> StageResult:
+    """Upper blocks, head faster than blocks, each picture in another rendering and augmentation every epoch."""
+    start = time.perf_counter()
+    learning = unfreeze(model, arguments.unfreeze_blocks)
+    model.to(memory_format=torch.channels_last)
+    average = WeightAverage(arguments.ema_decay) if arguments.ema_decay else None
+    trainer = PneumoniaTrainer(
+        model=model, args=_stage_arguments(arguments, folder), train_dataset=data.train, eval_dataset=data.validation,
+        data_collator=TrainingCollator(
+            data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed
+        ),
+        eval_collator=PlainCollator(data.preprocessing), compute_metrics=make_compute_metrics(),
+        class_weights=data.class_weights, layer_decay=arguments.layer_decay,
+        head_multiplier=arguments.head_multiplier, average=average,
+        callbacks=[*_callbacks(arguments), EpochCallback(data.train)],
+    )  # fmt: skip
+    result = _train(trainer, "fine_tuning", folder, arguments, learning, start)
+    if average is not None:
+        _use_average(model, trainer, average)
+    return result
+
+
+def _use_average(model: nn.Module, trainer: PneumoniaTrainer, average: WeightAverage) -> None:
+    """The averaged weights of the best state (the last, where none is chosen) become the model's."""
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    weights = load_file(Path(best) / AVERAGE_FILE) if best else average.shadow
+    current = floating(model)
+    with torch.no_grad():
+        for name, value in weights.items():
+            if name in current:
+                current[name].copy_(value)
+
+
+def _train(
+    trainer: PneumoniaTrainer, name: str, folder: Path, arguments: FineTuningArguments, learning: int, start: float
+) -> StageResult:
+    state = None
+    if arguments.resume:
+        drop_incomplete(folder)
+        state = get_last_checkpoint(folder) if folder.is_dir() else None
+    trainer.train(resume_from_checkpoint=state)
+    history = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
+    return StageResult(
+        name, time.perf_counter() - start, float(trainer.state.epoch or 0), trainer.state.best_metric, learning,
+        history, [int(Path(state).name.split("-")[1])] if state else [],
+    )  # fmt: skip
+
+
+def _stage_arguments(arguments: FineTuningArguments, folder: Path, **overrides: object) -> FineTuningArguments:
+    """The user's arguments with this stage's folder; pushing is ours, after the evaluation."""
+    settings = copy.copy(arguments)
+    changes = {
+        "output_dir": str(folder),
+        "push_to_hub": False,
+        "resume_from_checkpoint": None,
+        "label_names": ["labels"],
+    } | overrides
+    for key, value in changes.items():
+        setattr(settings, key, value)
+    return settings
+
+
+def _callbacks(arguments: FineTuningArguments) -> list[object]:
+    if not arguments.early_stopping_patience or arguments.eval_strategy == "no":
+        return []
+    return [EarlyStoppingCallback(early_stopping_patience=arguments.early_stopping_patience)]
+
+
+def _store_finished(model: nn.Module, folder: Path, result: StageResult) -> None:
+    save_model(model, str(folder / "finished.safetensors"))
+    # written last: a stage without this file is not finished
+    (folder / "finished.json").write_text(json.dumps(result.__dict__))
+
+
+def _load_finished(model: nn.Module, folder: Path) -> StageResult | None:
+    file = folder / "finished.json"
+    if not file.exists():
+        return None
+    load_model(model, str(folder / "finished.safetensors"))
+    logger.info("Stage %s is finished; its weights are taken from %s.", folder.name, folder)
+    return StageResult(**json.loads(file.read_text()))
+
+
+def validation_rows(parts: list[Dataset]) -> Dataset:
+    """Development-validation in all its renderings, so that the best checkpoint is good on each."""
+    return parts[0] if len(parts) == 1 else ConcatDataset(parts)

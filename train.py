@@ -1,0 +1,107 @@
+"""Fine-tune a pneumonia classifier on chest X-rays, calibrate it, evaluate it once, and publish it.
+
+    python train.py --dataset ../shared/data/chest-xray-pneumonia --output_dir outputs/model
+
+Reads from top to bottom as the pipeline: data, model, two training stages, decision, test, checkpoint, Hub. Every
+option: ``python train.py --help``, or one JSON or YAML file as first argument. Also under ``accelerate launch`` and
+``torchrun``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from transformers import set_seed
+
+from hf_model.data.loading import DatasetError
+from hf_model.data.prepare import TRAIN, VALIDATION, prepare
+from hf_model.data.splits import class_weights
+from hf_model.hub.access import HubAccessError, check_write_access
+from hf_model.hub.push import PushError, push_checkpoint
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.export import export
+from hf_model.modeling.base import load_base_model
+from hf_model.modeling.layers import ModelError
+from hf_model.training.arguments import parse_arguments
+from hf_model.training.batches import TrainingRows, augmented_rows, plain_rows
+from hf_model.training.finish import Finisher, command_line
+from hf_model.training.machine import keep_memory
+from hf_model.training.outputs import write_outputs
+from hf_model.training.stages import StageData, run_stages, validation_rows
+
+logger = logging.getLogger("train")
+
+
+def train(argv: list[str]) -> str:
+    """The whole pipeline; returns the checkpoint folder."""
+    arguments = data_args, model_args, augmentation, _, training = parse_arguments(argv)
+    keep_memory()
+    set_seed(training.seed)
+
+    # 1. May we publish at the end? Better to know before an hour of training than after it.
+    repo_id = None
+    if training.push_to_hub and training.process_index == 0:
+        repo_id = check_write_access(training.hub_model_id or "", token=training.hub_token)
+
+    # 2. Model and preprocessing, then data decoded with that preprocessing; patients never cross splits.
+    base = load_base_model(
+        model_args.base_model, dropout=model_args.dropout, image_size=model_args.image_size, token=training.hub_token
+    )
+    with training.main_process_first(desc="decoding"):
+        data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
+    for split in data.splits.values():
+        logger.info("%s: %d pictures of %d patients, %s", split.name, len(split.indices), split.patients, split.counts)
+
+    # 3. Class weights from development-train alone.
+    rows, labels = data.rows(TRAIN), data.main.labels
+    weights = class_weights(labels[rows])
+
+    # 4. Head on a frozen backbone, then the upper blocks; the best state by development-validation in all renderings
+    #    and one augmented view.
+    chosen_by = data.rows(VALIDATION)
+    validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
+    validation.append(augmented_rows(data.main.pixels, chosen_by, labels, augmentation, training.seed))
+    stage_data = StageData(
+        TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
+        validation_rows([part for part in validation if len(part)]), base.preprocessing, augmentation, weights,
+    )  # fmt: skip
+    stages = run_stages(base.model, stage_data, training)
+    if training.process_index != 0:
+        return training.output_dir
+
+    # 5. Temperature and threshold on calibration patients, the test split once, and everything written down.
+    finisher = Finisher(base, data, arguments, training.device)
+    write_outputs(finisher, stages, weights, command_line("train.py", argv))
+
+    # 6. The graph that serves on a CPU.
+    try:
+        report = export(Checkpoint.open(training.output_dir))
+        logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
+    except EngineUnavailable as error:
+        logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
+
+    # 7. The Hub, last: whatever happens there, the folder is complete.
+    if repo_id is not None:
+        url = push_checkpoint(
+            training.output_dir, repo_id, token=training.hub_token, private=bool(training.hub_private_repo),
+            revision=training.hub_revision,
+        )  # fmt: skip
+        logger.info("Published: %s", url)
+    return training.output_dir
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0 when all went well, 1 with one line on standard error when the user can mend it."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        train(list(sys.argv[1:] if argv is None else argv))
+    except (DatasetError, ModelError, HubAccessError, PushError, FileNotFoundError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
