@@ -1,0 +1,54 @@
+"""About the model: the checkpoint's files as they are."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from hf_model.page import about
+
+
+def test_table_shows_the_figures_of_metrics_json(checkpoint_folder: Path) -> None:
+    metrics = json.loads((checkpoint_folder / "metrics.json").read_text())
+    html = about.about(metrics, "tiny")
+    record = metrics["test"]["test"]
+    assert f"AUC {record['auc']['value']:.3f} ({record['auc']['interval'][0]:.3f}" in html
+    for name in ("default", "rule_out", "rule_in", "0.5"):
+        for rate in about.RATES:
+            figure = record["points"][name][rate]
+            low, high = figure["interval"]
+            assert f"<td>{100 * figure['value']:.1f}\u00a0% ({100 * low:.0f}–{100 * high:.0f})</td>" in html
+    assert "<td>3,657</td><td>2,100</td><td>945</td><td>2,712</td>" in html
+    assert "No figure here speaks for adults" in html
+
+
+def test_checkpoint_without_metrics_says_so() -> None:
+    html = about.about(None, "<bare>")
+    assert "no metrics.json, so its errors are unknown" in html
+    assert "&lt;bare&gt;" in html
+    assert about.summary(None) == ""
+
+
+def test_welcome_sentence_has_the_recorded_figures(checkpoint_folder: Path) -> None:
+    metrics = json.loads((checkpoint_folder / "metrics.json").read_text())
+    point = metrics["test"]["test"]["points"]["default"]
+    expected = f"finds {100 * point['sensitivity']['value']:.0f}\u00a0% of pneumonias"
+    assert expected in about.summary(metrics)
+
+
+def test_card_comes_without_header_and_pictures(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(
+        "---\nlicense: x\n---\n# Card\n\n![curve](https://elsewhere.example/a.png) text <img src='b'>\n",
+        encoding="utf-8",
+    )
+    assert about.card(tmp_path) == "# Card\n\n text"
+    assert "no model card" in about.card(tmp_path / "none")
+    assert "no model card" in about.card(None)
+
+
+def test_figures_are_embedded_from_the_folder(checkpoint_folder: Path, tmp_path: Path) -> None:
+    html = about.figures(checkpoint_folder)
+    content = base64.b64encode((checkpoint_folder / "confusion_matrix.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{content}" alt="Answers and truth on the held-out pictures"' in html
+    assert about.figures(tmp_path) == ""

@@ -1,0 +1,121 @@
+"""Zip archives from strangers: what is read, what is refused, and that nothing is written."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hf_model.page import archive
+from hf_model.page.archive import count_items, expand
+
+
+def packed(
+    folder: Path, entries: dict[str, bytes], name: str = "batch.zip", method: int = zipfile.ZIP_DEFLATED
+) -> Path:
+    path = folder / name
+    with zipfile.ZipFile(path, "w", method) as file:
+        for entry, data in entries.items():
+            file.writestr(entry, data)
+    return path
+
+
+def codes(*paths: Path) -> list[tuple[str, str]]:
+    return [(item.name, item.code or "read") for item in expand(paths)]
+
+
+def test_files_and_archives_come_in_order_without_rubbish(tmp_path: Path) -> None:
+    plain = tmp_path / "first.png"
+    plain.write_bytes(b"one")
+    inside = {"ward/a.png": b"two", "__MACOSX/ward/._a.png": b"x", "ward/.DS_Store": b"x", "b": b"three"}
+    path = packed(tmp_path, inside)
+    items = list(expand([plain, path]))
+    assert [(item.name, item.data) for item in items] == [("first.png", b"one"), ("a.png", b"two"), ("b", b"three")]
+    assert count_items([plain, path]) == 3
+
+
+@pytest.mark.parametrize("name", ["../up.png", "ward/../../up.png", "/etc/up.png", "C:/up.png", "..\\up.png"])
+def test_names_that_point_outside_are_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = packed(folder, {name: b"evil", "good.png": b"fine"})
+    found = list(expand([path]))
+    assert [(item.code, item.data) for item in found] == [("path-traversal", None), ("", b"fine")]
+    assert "outside the archive" in found[0].reason
+    assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["batch.zip", "in"]
+
+
+def test_bomb_by_ratio_is_refused_unread(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"bomb.png": bytes(8 * 2**20), "good.png": b"fine"})
+    assert codes(path) == [("bomb.png", "zip-bomb"), ("good.png", "read")]
+
+
+def test_bomb_by_total_is_refused_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 1000)
+    path = packed(tmp_path, {f"{number}.png": bytes(300) for number in range(4)})
+    assert codes(path) == [("batch.zip", "zip-bomb")]
+    assert count_items([path]) == 1
+
+
+def test_entry_larger_than_a_picture_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_UPLOAD_BYTES", 100)
+    path = packed(tmp_path, {"large.png": bytes(101), "fits.png": bytes(100)})
+    assert codes(path) == [("large.png", "too-large"), ("fits.png", "read")]
+
+
+def test_header_that_lies_about_the_size_does_not_get_more_read(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"liar.png": bytes(range(256)) * 40})
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    content[central + 24 : central + 28] = (50).to_bytes(4, "little")
+    path.write_bytes(content)
+    # zipfile stops at the declared size, and then the checksum does not fit.
+    assert codes(path) == [("liar.png", "damaged")]
+
+
+def test_nested_encrypted_and_linked_entries_are_refused(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("deep.png", b"x")
+    path = tmp_path / "odd.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("inner.zip", inner.getvalue())
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(link, "/etc/passwd")
+        file.writestr("secret.png", b"x")
+    content = bytearray(path.read_bytes())
+    last = content.rindex(b"PK\x01\x02")
+    content[last + 8] |= 1
+    path.write_bytes(content)
+    assert codes(path) == [("inner.zip", "nested"), ("link.png", "link"), ("secret.png", "encrypted")]
+
+
+def test_damaged_and_empty_archives(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"a.png": b"x" * 1000})
+    path.write_bytes(path.read_bytes()[:-30])
+    assert codes(path) == [("batch.zip", "damaged")]
+    assert codes(packed(tmp_path, {}, "empty.zip")) == [("empty.zip", "empty")]
+
+
+def test_a_broken_entry_leaves_the_others(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"a.png": b"A" * 50, "b.png": b"B" * 50}, method=zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"A" * 50, b"A" * 49 + b"x"))
+    assert codes(path) == [("a.png", "damaged"), ("b.png", "read")]
+
+
+def test_no_more_files_than_a_batch_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BATCH_FILES", 3)
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path in paths:
+        path.write_bytes(b"x")
+    assert codes(*paths) == [("0.png", "read"), ("1.png", "read"), ("2.png", "read"), ("3.png", "too-many")]
+    assert count_items(paths) == 4
+    assert codes(packed(tmp_path, {f"{number}.png": b"x" for number in range(4)})) == [("batch.zip", "too-many")]
+
+
+def test_vanished_upload_is_a_row(tmp_path: Path) -> None:
+    assert codes(tmp_path / "gone.png") == [("gone.png", "missing")]

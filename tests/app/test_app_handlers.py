@@ -1,0 +1,171 @@
+"""Events of the page without a server: refusals, flags, thresholds without the model, uploads that vanish."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from hf_model.inference.classifier import Classifier
+from hf_model.page import examples
+from hf_model.page.desk import Desk, Reading
+from hf_model.page.handlers import Handlers
+from hf_model.page.uploads import discard, take
+from hf_model.radiograph import UnreadableRadiograph
+
+READING, ANSWER, OVERRIDE, RESULTS, CONTROLS, OPACITY, PICTURES, VALUES, DETAILS, UPLOAD = range(10)
+
+
+@pytest.fixture
+def handlers(classifier: Classifier, checkpoint_folder: Path, files: Path) -> Handlers:
+    return Handlers(Desk(classifier, checkpoint_folder), [files.clear])
+
+
+def uploaded(file: Path, upload_folder: Path) -> Path:
+    folder = upload_folder / f"hash-{file.stem}"
+    folder.mkdir(exist_ok=True)
+    return Path(shutil.copy(file, folder))
+
+
+def read(handlers: Handlers, file: Path, upload_folder: Path, preset: str | None = "default") -> tuple:
+    return handlers.read(str(uploaded(file, upload_folder)), 41.2, preset, 74)
+
+
+def test_upload_gives_the_answer_and_is_deleted(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+    path = uploaded(files.sick, upload_folder)
+    outputs = handlers.read(str(path), 41.2, "default", 74)
+    assert 'data-answer="PNEUMONIA LIKELY"' in outputs[ANSWER]
+    assert 'data-probability="0.8700' in outputs[ANSWER]
+    assert outputs[READING].prediction.threshold == 0.412345, "a preset is exact although the slider is rounded"
+    assert outputs[CONTROLS] == gr.update(visible=True)
+    assert outputs[OVERRIDE] == gr.update(visible=False)
+    assert "SHA-256 of the weights" in outputs[DETAILS]
+    assert outputs[UPLOAD] is None
+    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_threshold_moves_without_the_model(
+    handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = read(handlers, files.sick, upload_folder)[READING]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the model ran again")
+
+    monkeypatch.setattr(handlers.desk.classifier, "predict", never)
+    moved, answer, values, preset = handlers.move(reading, 95, 74)
+    assert moved.prediction.decision == "NORMAL"
+    assert 'data-answer="REFER TO A RADIOLOGIST"' in answer
+    assert preset is None
+    assert moved.prediction.probability == reading.prediction.probability
+    chosen, answer, _, slider = handlers.choose(moved, "rule_in", 74)
+    assert (chosen.prediction.threshold, slider) == (0.7, 70.0)
+    assert 'data-answer="PNEUMONIA LIKELY"' in answer
+    assert handlers.choose(moved, "half", 74)[3] == 50.0
+    assert handlers.value(reading, 10) != values
+
+
+def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
+    assert handlers.thresholds == {"default": 0.412345, "rule_out": 0.2, "rule_in": 0.7, "half": 0.5}
+    labels = [label for label, _ in handlers.presets()]
+    assert labels == [
+        "Checkpoint's own: 41.2\u00a0%",
+        "Rule out: 20.0\u00a0%",
+        "Rule in: 70.0\u00a0%",
+        "Fixed: 50.0\u00a0%",
+    ]
+    assert handlers.first_pretest() == 74
+
+
+def test_flag_hides_the_answer_until_it_is_overridden(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+    outputs = read(handlers, files.inverted, upload_folder)
+    reading: Reading = outputs[READING]
+    assert reading.blocked == "flag"
+    assert "looks inverted" in outputs[ANSWER]
+    assert "data-answer" not in outputs[ANSWER]
+    assert "cxr-heat" not in outputs[PICTURES]
+    assert "Logits" not in outputs[DETAILS]
+    assert outputs[OVERRIDE] == gr.update(visible=True)
+    assert outputs[CONTROLS] == gr.update(visible=False)
+
+    shown = handlers.override(reading, 41.2, "default", 74)
+    assert "data-answer" in shown[ANSWER]
+    assert "Shown although the input checks object" in shown[ANSWER]
+    assert shown[OVERRIDE] == gr.update(visible=False)
+    assert shown[CONTROLS] == gr.update(visible=True)
+
+
+def test_refusal_cannot_be_overridden(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+    outputs = read(handlers, files.blank, upload_folder)
+    assert outputs[READING].blocked == "refuse"
+    assert outputs[OVERRIDE] == gr.update(visible=False)
+    forced = handlers.override(outputs[READING], 41.2, "default", 74)
+    assert "data-answer" not in forced[ANSWER]
+    assert forced[CONTROLS] == gr.update(visible=False)
+
+
+@pytest.mark.parametrize("name", ["broken", "notes"])
+def test_unreadable_file_gives_a_sentence(handlers: Handlers, files: Path, upload_folder: Path, name: str) -> None:
+    outputs = read(handlers, getattr(files, name), upload_folder)
+    assert outputs[READING] is None
+    assert "This file cannot be read" in outputs[ANSWER]
+    assert getattr(files, name).name in outputs[ANSWER]
+    assert outputs[RESULTS] == gr.update(visible=False)
+
+
+def test_forgotten_reading_asks_for_the_picture_again(handlers: Handlers) -> None:
+    for outputs in (
+        handlers.move(None, 50, 50),
+        handlers.choose(None, "half", 50),
+        handlers.override(None, 1, None, 1),
+    ):
+        assert "Choose the picture again" in outputs[1]
+
+
+def test_example_is_read_and_stays(handlers: Handlers, files: Path) -> None:
+    outputs = handlers.read_example(41.2, "default", 74, gr.EventData(None, {"index": 0}))
+    assert 'data-answer="PNEUMONIA NOT LIKELY"' in outputs[ANSWER]
+    assert files.clear.exists()
+    nothing = handlers.read_example(41.2, "default", 74, gr.EventData(None, {"index": 7}))
+    assert nothing[ANSWER] == gr.skip()
+
+
+def test_batch_reports_progress_and_deletes_its_files(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+    paths = [uploaded(getattr(files, name), upload_folder) for name in ("clear", "sick", "broken")]
+    steps = list(handlers.batch([str(path) for path in paths]))
+    assert "Reading picture 0 of 3" in steps[0][1]
+    rows, html, downloads, cleared = steps[-1]
+    assert [row.result.ok for row in rows] == [True, True, False]
+    assert 'class="cxr-table"' in html
+    assert (downloads, cleared) == (gr.update(visible=True), None)
+    assert not any(path.exists() for path in paths)
+    assert handlers.csv(rows).count("\n") == 4
+    assert handlers.json(rows).startswith("[\n{")
+
+
+def test_take_deletes_only_uploads(tmp_path: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.png"
+    own.write_bytes(b"mine")
+    assert take(own) == ("own.png", b"mine")
+    assert own.exists()
+    discard([upload_folder / os.path.relpath(own, upload_folder)])
+    assert own.exists()
+    with pytest.raises(UnreadableRadiograph, match="no longer there") as caught:
+        take(upload_folder / "gone" / "x.png")
+    assert caught.value.code == "missing"
+    monkeypatch.setattr("hf_model.page.uploads.MAX_UPLOAD_BYTES", 3)
+    with pytest.raises(UnreadableRadiograph, match="the limit is"):
+        take(own)
+
+
+def test_examples_come_from_the_named_folder_only(files: Path, tmp_path: Path) -> None:
+    assert examples.find(None) == []
+    found = examples.find(files.folder)
+    assert [path.name for path in found] == ["blank.png", "clear.png", "inverted.png", "sick.png"]
+    assert examples.buttons(found).count("data-example=") == 4
+    with pytest.raises(ValueError, match="which is no folder"):
+        examples.find(tmp_path / "none")
