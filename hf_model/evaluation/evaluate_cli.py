@@ -1,0 +1,224 @@
+"""``python -m hf_model evaluate``: figures with intervals, pictures of every error, one page.
+
+On the test split of the data set that a checkpoint was trained on, the opening is recorded and a second one refused;
+on any other labelled data set this is the external validation, with everything frozen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hf_model.config import NOT_A_DEVICE
+from hf_model.evaluation import report, sealing
+from hf_model.evaluation.report import Material
+from hf_model.evaluation.scores import Scores
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.classifier import Classifier
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.choice import NAMES, open_engine
+from hf_model.inference.heat_map import overlay
+
+THUMBNAIL = 224
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. Gives 0, or 2 for a mistake in the arguments or a sealed test split."""
+    arguments = parser().parse_args(argv)
+    try:
+        material, cases = _gather(arguments, f"python -m hf_model evaluate {shlex.join(argv)}")
+        content = report.build(material, prevalences=arguments.prevalence, seed=arguments.seed)
+        _write(Path(arguments.output), material, content, cases)
+    except (ValueError, OSError, EngineUnavailable) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    print(report.terminal_table(content))
+    print(f"Report: {Path(arguments.output) / 'report.html'}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; shared ones are in :func:`add_data_options`."""
+    made = argparse.ArgumentParser(
+        prog="python -m hf_model evaluate",
+        description="Evaluate a checkpoint on a labelled data set: metrics.json, figures and one HTML page.",
+        epilog=NOT_A_DEVICE,
+    )
+    made.add_argument("--output", required=True, help="folder for the report (made if missing)")
+    made.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
+    made.add_argument("--dataset", help="Hub id or folder; not needed with --from_scores")
+    made.add_argument("--split", help='a split, or "all" (default: test, or the only one)')
+    add_data_options(made)
+    made.add_argument("--renderings", nargs="+", default=[], metavar="FOLDER",
+                      help="further renderings of the same pictures, joined by file name")  # fmt: skip
+    made.add_argument("--subgroups", nargs="+", default=[], metavar="COLUMN",
+                      help="columns of the data set; bacterial and viral come from the file names")  # fmt: skip
+    made.add_argument("--against", metavar="CHECKPOINT", help="a second checkpoint, compared on the same pictures")
+    made.add_argument("--prevalence", nargs="+", type=float, default=list(report.PREVALENCES), metavar="P",
+                      help="shares of pneumonia, between 0 and 1, to give PPV and NPV for")  # fmt: skip
+    made.add_argument("--from_scores", action="store_true",
+                      help="use the test scores that the checkpoint holds; opens no picture")  # fmt: skip
+    made.add_argument("--reopen_test", action="store_true", help="open the sealed test split again; recorded")
+    made.add_argument("--no_perturbations", action="store_true", help="leave blur and sharpening out")
+    made.add_argument("--max_errors", type=int, default=200, help="most thumbnails (default 200; 0 for none)")
+    made.add_argument("--engine", choices=NAMES, default="auto")
+    made.add_argument("--seed", type=int, default=0)
+    return made
+
+
+def add_data_options(made: argparse.ArgumentParser) -> None:
+    """Options that say what a data set's columns are."""
+    made.add_argument("--image_column", help="default: the only one that holds pictures")
+    made.add_argument("--label_column", help="default: the only one that holds classes")
+    made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
+    made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
+
+
+def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
+    checkpoint = Checkpoint.open(arguments.checkpoint)
+    for value in arguments.prevalence:
+        if not 0 < value < 1:
+            raise ValueError(f"--prevalence {value}: give shares between 0 and 1.")
+    facts = {"command": command, "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256}
+    if arguments.from_scores:
+        return _stored(arguments, checkpoint, facts), []
+    if not arguments.dataset:
+        raise ValueError("Name a --dataset, or use --from_scores for the test scores that the checkpoint holds.")
+    return _measured(arguments, checkpoint, facts)
+
+
+def calibration_scores(checkpoint: Checkpoint) -> Scores | None:
+    """The scores that the decision was fitted on, if the checkpoint holds them."""
+    path = checkpoint.folder / "scores" / "calibration.csv"
+    return Scores.from_csv(path) if path.is_file() else None
+
+
+def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> Material:
+    """Material from ``scores/test*.csv``; nothing is opened."""
+    found = sealing.stored_scores(checkpoint.folder)
+    if not found:
+        raise ValueError(f"{checkpoint.model_id} holds no scores/test*.csv; evaluate it with --dataset.")
+    wanted = Path(arguments.dataset.rstrip("/")).name if arguments.dataset else None
+    if wanted is not None and wanted not in found:
+        raise ValueError(f"{checkpoint.model_id} holds test scores of {', '.join(found)}, not of {wanted}.")
+    order = [name for name in (checkpoint.metrics or {}).get("test") or {} if name in found] or list(found)
+    main = wanted or order[0]
+    facts |= {"dataset_name": main, "split": sealing.TEST, "role": sealing.TEST, "from_scores": True,
+              "engine": "as stored"}  # fmt: skip
+    scores = found.pop(main)
+    return Material(facts, checkpoint.decision, scores, calibration_scores(checkpoint), renderings=found,
+                    columns=_aetiology(scores))  # fmt: skip
+
+
+def _aetiology(scores: Scores) -> dict[str, list]:
+    """Bacterial, viral or normal by file name; nothing where no name says so."""
+    from hf_model.data.patients import aetiology
+
+    words = {"bacteria": "bacterial pneumonia", "virus": "viral pneumonia"}
+    said = [aetiology(name) for name in scores.names]
+    if not any(said):
+        return {}
+    groups = [words.get(kind, "normal" if not label else None) for kind, label in zip(said, scores.labels, strict=True)]
+    return {"aetiology (file name)": groups}
+
+
+def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> tuple[Material, list]:
+    """Material from pictures; the opening of a sealed test split is recorded before the first is read."""
+    from hf_model.evaluation import picture_set as sets
+
+    options = {name: getattr(arguments, name)
+               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
+    pictures = sets.PictureSet.open(arguments.dataset, arguments.split, **options)
+    missing = [name for name in arguments.subgroups if name not in pictures.columns]
+    if missing:
+        raise ValueError(f"--subgroups {missing[0]}: the columns are {', '.join(pictures.columns) or 'none'}.")
+    others = {}
+    for folder in arguments.renderings:
+        other = sets.PictureSet.open(folder, arguments.split, **options).named(pictures.names)
+        if not len(other):
+            raise ValueError(f"--renderings {folder}: no file name there is one of {pictures.name}'s.")
+        others[other.name] = other
+    contestants = [checkpoint] + ([Checkpoint.open(arguments.against)] if arguments.against else [])
+    role, opening = _open_where_sealed(contestants, pictures, list(others), arguments)
+    facts |= {"dataset_name": pictures.name, "split": pictures.split, "role": role, "from_scores": False}
+    classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
+    facts["engine"] = classifier.engine_name
+    scored = sets.score(classifier, pictures, what=pictures.name)
+    columns = {name: [pictures.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
+    perturbed = {} if arguments.no_perturbations else sets.score_perturbed(classifier, pictures, scored)
+    facts["perturbation_notes"] = {name: sets.PERTURBATIONS[name][0] for name in perturbed}
+    material = Material(
+        facts, checkpoint.decision, scored.scores, calibration_scores(checkpoint),
+        renderings={name: sets.score(classifier, other, what=name).scores for name, other in others.items()},
+        perturbations=perturbed, columns=_aetiology(scored.scores) | columns, failures=scored.failures,
+        refused=scored.refused, opening=opening,
+        other=_second(contestants, pictures, arguments.engine) if arguments.against else None,
+    )  # fmt: skip
+    return material, _thumbnails(classifier, pictures, scored, material, arguments.max_errors)
+
+
+def _open_where_sealed(
+    contestants: list[Checkpoint], pictures: Any, renderings: list[str], arguments: argparse.Namespace
+) -> tuple[str, dict[str, Any] | None]:
+    """The first checkpoint's role and opening; every checkpoint whose test split this is records its own."""
+    found = []
+    for checkpoint in contestants:
+        role = sealing.role(checkpoint.metrics, checkpoint.folder, pictures.name, pictures.split, pictures.names)
+        opening = None
+        if role == sealing.TEST:
+            opening = sealing.open_test(
+                checkpoint.folder, checkpoint.weights_sha256, [pictures.name, *renderings],
+                reopen=arguments.reopen_test, writable=checkpoint.model_id == checkpoint.folder.resolve().name,
+            )  # fmt: skip
+        found.append((role, opening))
+    return found[0]
+
+
+def _second(contestants: list[Checkpoint], pictures: Any, engine: str) -> tuple[Scores, Any, str]:
+    from hf_model.evaluation.picture_set import score
+
+    checkpoint = contestants[1]
+    classifier = Classifier(checkpoint, open_engine(checkpoint, engine))
+    scored = score(classifier, pictures, what=checkpoint.model_id)
+    return scored.scores, checkpoint.decision, checkpoint.model_id
+
+
+def _thumbnails(classifier: Classifier, pictures: Any, scored: Any, material: Material, most: int) -> list:
+    from hf_model.evaluation.picture_set import read_small
+    from hf_model.evaluation.report_html import Case
+
+    cases = []
+    for case in report.error_list(material.scores, material.decision)[: max(0, most)]:
+        row = case["row"]
+        small = read_small(classifier, pictures, scored.rows[row])
+        heat = scored.maps[row]
+        over = None if heat is None else _jpeg(overlay(small, heat, 0.7))
+        cases.append(Case(row, _jpeg(small), over))
+    return cases
+
+
+def _jpeg(pixels: Any) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _write(folder: Path, material: Material, content: dict[str, Any], cases: list) -> None:
+    """metrics.json, scores.csv, figures/ and report.html."""
+    from hf_model.evaluation.figure_set import evaluation_figures, write_figures
+    from hf_model.evaluation.report_html import page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = write_figures(evaluation_figures(material.scores, material.decision, content["record"]), folder / "figures")
+    sealing.write_json(folder / "metrics.json", content)
+    material.scores.to_csv(folder / "scores.csv")
+    drawn = {path.stem: path.read_bytes() for path in paths if path.suffix == ".svg"}
+    (folder / "report.html").write_text(page(content, drawn, cases), encoding="utf-8")

@@ -1,0 +1,91 @@
+"""A new decision for the same weights, from local pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_model.evaluation import sealing
+from hf_model.evaluation.decision import FILE_NAME, Decision
+from hf_model.evaluation.metrics import evaluation_record
+from hf_model.evaluation.operating_point import fit_decision, patients_needed
+from hf_model.evaluation.scores import Scores
+
+FEWEST_PER_CLASS = 20
+"""Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual
+least of a logistic regression (Peduzzi et al., J Clin Epidemiol 1996)."""
+_LEFT_BEHIND = {FILE_NAME, "metrics.json", "README.md", "confusion_matrix.png"}
+
+
+class TooFewPatientsError(ValueError):
+    """The local pictures cannot prove the target; the message has the number needed."""
+
+
+def refit(
+    scores: Scores,
+    *,
+    target_sensitivity: float = 0.95,
+    confidence: float = 0.95,
+    seed: int = 0,
+    provenance: dict[str, Any] | None = None,
+) -> Decision:
+    """Temperature, bias and points from local scores.
+
+    Raises TooFewPatientsError unless there are enough patients with pneumonia to prove the target without an error,
+    and ``FEWEST_PER_CLASS`` of either class.
+    """
+    sick, well = (len(np.unique(scores.patient_codes[scores.labels == label])) for label in (1, 0))
+    needed = max(patients_needed(target_sensitivity, confidence), FEWEST_PER_CLASS)
+    if sick < needed or well < FEWEST_PER_CLASS:
+        raise TooFewPatientsError(
+            f"There are {sick} patients with pneumonia and {well} without; a sensitivity of "
+            f"{100 * target_sensitivity:g} % with {100 * confidence:g} % confidence needs at least {needed} with "
+            f"pneumonia (and then not one may be missed) and {FEWEST_PER_CLASS} without. Collect more, or lower "
+            "--target_sensitivity or --confidence."
+        )
+    return fit_decision(
+        scores, target_sensitivity=target_sensitivity, confidence=confidence, seed=seed, provenance=provenance
+    )
+
+
+def write_recalibrated(
+    source: Path, target: Path, decision: Decision, scores: Scores, metrics: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    """Copy the checkpoint with a new decision: weights and engine files byte for byte, figures and card renewed.
+
+    ``metrics`` are the old metrics.json's contents. Figures on the test split are recomputed with the new decision
+    from the scores the checkpoint holds, and dropped where it holds none; the split is not opened. ``facts`` (data
+    set, counts, hashes) become ``metrics["recalibration"]``, beside the old decision.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in _LEFT_BEHIND and not path.name.startswith("."):
+            shutil.copyfile(path, target / path.name)
+    stored = sealing.stored_scores(source)
+    for name, test in stored.items():
+        test.to_csv(target / "scores" / ("test.csv" if name == sealing.TEST else f"test-{name}.csv"))
+    scores.to_csv(target / "scores" / "calibration.csv")
+    decision.save(target)
+    renewed = {key: value for key, value in metrics.items() if key not in ("test", "renderings", "originals")}
+    order = [name for name in metrics.get("test") or {} if name in stored]
+    order += [name for name in stored if name not in order]
+    renewed["test"] = {name: evaluation_record(stored[name], decision) for name in order}
+    renewed["calibration"] = evaluation_record(scores, decision)
+    renewed.pop("development_validation", None)
+    renewed["recalibration"] = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "before": Decision.load(source).to_dict(),
+        "before_sha256": file_hash(source / FILE_NAME),
+    }
+    sealing.write_json(target / "metrics.json", renewed)
+
+
+def file_hash(path: Path) -> str | None:
+    """SHA-256 of a file, None if there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

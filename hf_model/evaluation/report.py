@@ -1,0 +1,148 @@
+"""The contents of an evaluation report: one JSON object from scores; pages and tables only show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from hf_model.config import SCHEMA_VERSION
+from hf_model.evaluation.comparison import rendering_agreement
+from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.metrics import evaluation_record, probability_of
+from hf_model.evaluation.prevalence import predictive_values
+from hf_model.evaluation.scores import Scores
+from hf_model.evaluation.subgroups import subgroup_table
+from hf_model.evaluation.validation import check_guarantees, score_shift
+
+PREVALENCES = (0.05, 0.1, 0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a report is made from.
+
+    ``facts``: "model_id", "weights_sha256", "engine", "dataset", "split", "role" ("test", "development", "external"),
+    "from_scores", "command" ... shown as they are. ``scores`` are the set's; ``calibration`` those the decision was
+    fitted on, if the checkpoint holds them. ``renderings`` and ``perturbations`` are other scores of the same
+    pictures by name; ``columns`` one list of N values per subgroup column; ``other`` (scores, decision, name) of a
+    second checkpoint on the same pictures.
+    """
+
+    facts: dict[str, Any]
+    decision: Decision
+    scores: Scores
+    calibration: Scores | None = None
+    renderings: dict[str, Scores] = field(default_factory=dict)
+    perturbations: dict[str, Scores] = field(default_factory=dict)
+    columns: dict[str, Sequence[Any]] = field(default_factory=dict)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    opening: dict[str, Any] | None = None
+    other: tuple[Scores, Decision, str] | None = None
+
+
+def build(material: Material, *, prevalences: Sequence[float] = PREVALENCES, seed: int = 0) -> dict[str, Any]:
+    """The contents of the report's metrics.json; every value plain JSON."""
+    decision, scores = material.decision, material.scores
+    record = evaluation_record(scores, decision, seed=seed)
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **material.facts,
+        "decision": decision.to_dict(),
+        "record": record,
+        "guarantees": check_guarantees(scores, decision, seed=seed),
+        "shift": None if material.calibration is None else score_shift(material.calibration, scores, decision),
+        "predictive_values": _predictive_values(record, prevalences),
+        "subgroups": subgroup_table(scores, decision, material.columns),
+        "renderings": _agreement(scores, material.renderings, decision),
+        "rendering_records": {
+            name: evaluation_record(other, decision, seed=seed) for name, other in material.renderings.items()
+        },
+        "perturbations": _agreement(scores, material.perturbations, decision),
+        "perturbation_records": {
+            name: evaluation_record(other, decision, seed=seed) for name, other in material.perturbations.items()
+        },
+        "errors": error_list(scores, decision),
+        "unreadable": [{"name": name, "reason": reason} for name, reason in material.failures],
+        "refused_by_input_checks": material.refused,
+        "test_opening": material.opening,
+    }
+    if material.other is not None:
+        content["comparison"] = _comparison(material, seed)
+    return content
+
+
+def _comparison(material: Material, seed: int) -> dict[str, Any]:
+    from hf_model.evaluation.comparison import compare
+
+    scores, decision, name = material.other
+    found = compare(material.scores, scores, material.decision, decision, seed=seed)
+    return {"first": material.facts.get("model_id"), "second": name, **found}
+
+
+def _agreement(scores: Scores, others: dict[str, Scores], decision: Decision) -> dict[str, Any]:
+    return {name: rendering_agreement(scores, other, decision) for name, other in others.items()}
+
+
+def _predictive_values(record: dict[str, Any], prevalences: Sequence[float]) -> list[dict[str, Any]]:
+    """PPV and NPV at the default point for each prevalence; empty where a class is missing."""
+    cells = record["points"]["default"]["confusion"]
+    if not cells["tp"] + cells["fn"] or not cells["tn"] + cells["fp"]:
+        return []
+    counts = [cells[name] for name in ("tp", "fn", "tn", "fp")]
+    return [predictive_values(*counts, prevalence) for prevalence in prevalences]
+
+
+def error_list(scores: Scores, decision: Decision) -> list[dict[str, Any]]:
+    """Every wrong decision at the default threshold, the most wrong first.
+
+    How wrong is the distance of the log-odds from the threshold's side: ``row`` (in the scores), "name", "patient",
+    "kind" ("false negative" or "false positive"), "probability", "answer", and "wrong_by" in log-odds of the
+    probability the model gave against the truth.
+    """
+    probability = probability_of(scores, decision)
+    called = probability >= decision.threshold
+    rows = np.flatnonzero(called != (scores.labels == 1))
+    log_odds = scores.margins / decision.temperature + decision.bias
+    signed = np.where(scores.labels == 1, -1.0, 1.0) * log_odds
+    ordered = rows[np.argsort(-signed[rows], kind="stable")]
+    return [
+        {
+            "row": int(row),
+            "name": scores.names[row],
+            "patient": scores.patients[row],
+            "kind": "false negative" if scores.labels[row] else "false positive",
+            "probability": float(probability[row]),
+            "answer": decision.answer(float(probability[row])),
+            "wrong_by": float(signed[row]),
+        }
+        for row in ordered
+    ]
+
+
+def terminal_table(content: dict[str, Any]) -> str:
+    """A short table: each point with its rates and intervals, the AUC, and what became of the promise."""
+    record = content["record"]
+    head = f"{record['n']} pictures, {record['patients']} patients ({record['normal']} normal, {record['pneumonia']} "
+    lines = [f"{content['dataset_name']}, split {content['split']}: {head}with pneumonia)"]
+    if record["auc"]["value"] is not None:
+        lines.append(f"AUC {_cell(record['auc'])}   Brier {record['brier']:.4f}   ECE {record['ece']['binned']:.4f}")
+    lines.append(f"{'point':<10}{'threshold':>10}  {'sensitivity':<24}{'specificity':<24}{'accuracy':<24}")
+    for name, point in record["points"].items():
+        if point is not None:
+            cells = "".join(f"{_cell(point[rate]):<24}" for rate in ("sensitivity", "specificity", "accuracy"))
+            lines.append(f"{name:<10}{point['threshold']:>10.4f}  {cells}")
+    default = content["guarantees"].get("default")
+    return "\n".join([*lines, *([default["sentence"]] if default else [])])
+
+
+def _cell(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    low, high = figure["interval"] or (float("nan"), float("nan"))
+    return f"{figure['value']:.3f} ({low:.3f}-{high:.3f})"

@@ -1,0 +1,65 @@
+"""The report's first words: what was evaluated, and whether the promise of each operating point holds there."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from hf_model.evaluation.report_markup import POINT, Markup, Section, percent, text
+
+_VERDICT = {"holds": "Holds.", "broken": "Does not hold.", "open": "Not settled."}
+_ROLE = {
+    "test": "This is the test split of the data set that the checkpoint was trained on: no weight, temperature or "
+    "threshold was fitted on it.",
+    "development": "These pictures belong to the data set that the checkpoint was trained on, outside its test split: "
+    "weights or thresholds may have been fitted on them, so every figure here is optimistic.",
+    "external": "External validation: these pictures are not of the data set that the checkpoint was trained on. "
+    "Weights, temperature and thresholds are frozen as the checkpoint has them.",
+}
+
+
+def opening_line(content: dict[str, Any]) -> str:
+    """What was evaluated, in a sentence."""
+    record = content["record"]
+    return (
+        f"Split {content['split']}: {record['n']:,} pictures of {record['patients']:,} patients, "
+        f"{record['normal']:,} normal and {record['pneumonia']:,} with pneumonia ({percent(record['prevalence'])}). "
+        f"{_ROLE[content['role']]}"
+    )
+
+
+def promise(content: dict[str, Any]) -> Section:
+    """Whether each point's guarantee holds, and how the scores moved."""
+    parts = []
+    for name, entry in content["guarantees"].items():
+        words = f"<strong>{POINT[name]}: {_VERDICT[entry['verdict']]}</strong> {escape(entry['sentence'])}"
+        parts.append(f'<div class="verdict {entry["verdict"]}">{text(Markup(words))}</div>')
+    for name, point in content["decision"]["points"].items():
+        if point["threshold"] is None:
+            sentence = (
+                f"{POINT[name]}: there is no threshold. Calibration had {point['patients']} patients for it, and at "
+                f"least {point['patients_needed']} are needed."
+            )
+            parts.append(f'<div class="verdict open">{text(sentence)}</div>')
+    if not parts:
+        parts.append(text("The checkpoint carries no operating point, so nothing was promised. The threshold is 0.5."))
+    note = (
+        "Patients are counted, not pictures: one picture of each is drawn at random, as on the calibration patients. "
+        "Each promise stands by itself."
+    )
+    return Section("promise", "Does the guarantee hold?", "".join(parts) + text(note, "note") + _shift(content))
+
+
+def _shift(content: dict[str, Any]) -> str:
+    shift = content["shift"]
+    if not shift:
+        return ""
+    body = f"<h3>Shift of the scores</h3>{text(shift['sentence'])}"
+    if "calibration_slope" in shift:
+        sentence = (
+            f"Refitted on these pictures, the log-odds would have a slope of {shift['calibration_slope']:.2f} and an "
+            f"intercept of {shift['calibration_intercept']:+.2f}; 1 and 0 mean probabilities that are right here. A "
+            "slope below 1 says that they are too extreme, a negative intercept that they are too high."
+        )
+        body += text(sentence)
+    return body
