@@ -1,0 +1,171 @@
+"""Does anything that is tested on also occur where it is learned from? A certificate with every kind of overlap."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+
+from hf_model.audit.duplicates import PIXEL_SIDE, Pair, equal_groups, near_pairs, standardised, thumbnails
+from hf_model.audit.pictures import TEST, Pictures, gather
+from hf_model.data.patients import bare_number
+from hf_model.radiograph.preprocess import Preprocessing
+
+KINDS = {
+    "patients": "patients by the full key",
+    "bare_numbers": "patients by the bare number",
+    "files": "equal files",
+    "pixels": "equal decoded pixels",
+    "near": "nearly equal pictures",
+}
+LEAKS = ("patients", "files", "pixels", "near")
+"""Kinds that count as leakage. The bare number does not: it is shown for comparison."""
+EXPLANATION = (
+    "The full key is person<N>_<bacteria|virus> or (NORMAL2-)IM-<N>; the bare number drops the aetiology and the "
+    "prefix NORMAL2. In the published data the numbering restarts for each aetiology and split, so that one number "
+    "stands for different children; the likeness of their pictures, given beside it, is the check. Overlap by the "
+    "bare number is therefore shown and not counted as leakage; overlap by the full key is. "
+    "Within development, training groups by both keys, which is safe whichever reading is right."
+)
+
+
+def leakage_certificate(
+    published: DatasetDict,
+    preprocessing: Preprocessing = Preprocessing.DEFAULT,
+    *,
+    name: str = "data set",
+    cache_dir: Path | None = None,
+    patient_column: str | None = None,
+    patient_pattern: str | None = None,
+    near: bool = True,
+) -> dict[str, Any]:
+    """Every overlap between the published splits, without a model; cheap where the pixels are decoded already.
+
+    Args:
+        published: from ``load_splits``. preprocessing: the base checkpoint's, so that training's decoded pixels are
+            shared. cache_dir, patient_column, patient_pattern: as for training. near: also look for near duplicates
+            (seconds for 6,000 pictures).
+
+    Returns:
+        "clean" (bool), "leaks" (sentences, empty when clean), "pairs" of splits with counts and examples of every
+        kind, "patient_keys" (False: file names say nothing, so patients could not be compared), "explanation".
+        Overlap between train and validation is listed and is no leak: training splits those two anew, by patient.
+    """
+    pictures = gather(name, published, preprocessing, cache_dir=cache_dir, patient_column=patient_column,
+                      patient_pattern=patient_pattern)  # fmt: skip
+    return certificate(pictures, near_pairs(pictures.pixels, pictures.hashes) if near else None)
+
+
+def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, Any]:
+    """``leakage_certificate`` of gathered pictures; ``near`` None where nobody looked for near duplicates."""
+    keys = _keys(pictures)
+    members = {kind: _rows_by_key(values) for kind, values in keys.items()}
+    pairs, leaks = [], []
+    for first, second in combinations(pictures.splits, 2):
+        entry: dict[str, Any] = {"splits": [first, second], "counts": {}, "examples": {}}
+        for kind in KINDS:
+            found = _near(pictures, near, first, second) if kind == "near" else None
+            if kind in members:
+                found = _shared(pictures, members[kind], first, second)
+            entry["counts"][kind] = None if found is None else len(found)
+            entry["examples"][kind] = (found or [])[:10]
+        pairs.append(entry)
+        if TEST in (first, second):
+            leaks += _sentences(entry)
+    return {
+        "clean": not leaks,
+        "leaks": leaks,
+        "patient_keys": pictures.patients is not None,
+        "test_split": TEST in pictures.splits,
+        "pairs": pairs,
+        "explanation": EXPLANATION if pictures.named else "",
+        "pixel_size": list(pictures.pixels.shape[1:]),
+        "rendering": pictures.name,
+    }
+
+
+def likeness(pictures: Pictures, seed: int = 0) -> dict[str, Any] | None:
+    """Are pictures with one bare number across splits of one child? Correlations at 64 px of three kinds of pairs.
+
+    Medians and counts for pairs of one full key, of one bare number but two full keys and two splits, and of pairs
+    drawn at random from the classes and splits of the second kind. None where file names have no such numbers.
+    """
+    if pictures.patients is None or not pictures.named:
+        return None
+    flat = standardised(thumbnails(pictures.pixels, PIXEL_SIDE))
+    key = [pictures.patients[i] for i in pictures.kept]
+    number = [bare_number(pictures.names[i]) for i in pictures.kept]
+    split, label = pictures.split[pictures.kept], pictures.labels[pictures.kept]
+    same = [pair for group in equal_groups(key) for pair in combinations(group, 2)]
+    same = [(a, b) for a, b in same if pictures.hashes[a] != pictures.hashes[b]]
+    bare = [(a, b) for group in equal_groups(number) for a, b in combinations(group, 2)
+            if key[a] != key[b] and split[a] != split[b]]  # fmt: skip
+    generator = np.random.default_rng(seed)
+    strangers = []
+    for a, b in bare:
+        others = np.flatnonzero((split == split[b]) & (label == label[b]))
+        strangers.append((a, int(generator.choice(others))))
+    kinds = {"one_full_key": same, "one_bare_number": bare, "strangers": strangers}
+    return {
+        kind: {"pairs": len(pairs), "median": float(np.median([flat[a] @ flat[b] for a, b in pairs]))}
+        for kind, pairs in kinds.items()
+        if pairs
+    }
+
+
+def _keys(pictures: Pictures) -> dict[str, list[Hashable | None]]:
+    """Kind -> one key per row; None where a row has none."""
+    pixels: list[Hashable | None] = [None] * len(pictures)
+    for row, digest in zip(pictures.kept.tolist(), pictures.hashes, strict=True):
+        pixels[row] = digest
+    keys: dict[str, list[Hashable | None]] = {"files": [h.sha256 or None for h in pictures.headers], "pixels": pixels}
+    if pictures.patients is not None:
+        keys["patients"] = list(pictures.patients)
+    if pictures.patients is not None and pictures.named:
+        keys["bare_numbers"] = [bare_number(name) for name in pictures.names]
+    return keys
+
+
+def _rows_by_key(values: Sequence[Hashable | None]) -> dict[Hashable, list[int]]:
+    rows: dict[Hashable, list[int]] = defaultdict(list)
+    for row, value in enumerate(values):
+        if value is not None:
+            rows[value].append(row)
+    return rows
+
+
+def _shared(pictures: Pictures, rows_by_key: dict[Hashable, list[int]], first: str, second: str) -> list[str]:
+    """For every key on both sides: the key (or nothing for a hash) and one file of each side."""
+    out = []
+    for key, rows in rows_by_key.items():
+        sides = [next((r for r in rows if pictures.split[r] == split), None) for split in (first, second)]
+        if None not in sides:
+            named = "" if len(str(key)) == 64 else f"{key}: "
+            out.append(named + " = ".join(pictures.where(r) for r in sides))
+    return out
+
+
+def _near(pictures: Pictures, near: Sequence[Pair] | None, first: str, second: str) -> list[str] | None:
+    if near is None:
+        return None
+    out = []
+    for pair in near:
+        rows = [int(pictures.kept[p]) for p in (pair.first, pair.second)]
+        if {str(pictures.split[r]) for r in rows} == {first, second}:
+            note = ", mirrored" if pair.mirrored else ""
+            out.append(f"{' ~ '.join(pictures.where(r) for r in rows)} (correlation {pair.correlation:.3f}{note})")
+    return out
+
+
+def _sentences(entry: dict[str, Any]) -> list[str]:
+    first, second = entry["splits"]
+    return [
+        f"{first} and {second} share {entry['counts'][kind]} {KINDS[kind]}, for example {entry['examples'][kind][0]}."
+        for kind in LEAKS
+        if entry["counts"][kind]
+    ]
