@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from hf_model.evaluation.calibration import reliability
 from hf_model.evaluation.decision import Decision
@@ -64,6 +65,13 @@ def _points(decision: Decision) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _mark(axes: Axes, x: float, y: float, name: str) -> None:
+    """An operating point, drawn whole even at the edge."""
+    marker, colour, text = POINT_STYLE[name]
+    style = {"markersize": 8, "markeredgecolor": "white", "zorder": 3, "clip_on": False}
+    axes.plot(x, y, marker, color=colour, label=text, **style)
+
+
 def _sweep(scores: Scores, decision: Decision) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds from high to low with true and false positives at and above each, and the probabilities."""
     probability = probability_of(scores, decision)
@@ -85,9 +93,8 @@ def roc_curve(scores: Scores, decision: Decision, auc: dict | None = None) -> Fi
     axes.plot(false_rate, sensitivity, color=BLUE, linewidth=2, label=label, drawstyle="steps-post")
     for name, threshold in _points(decision).items():
         cell = confusion(probability, scores.labels, threshold)
-        marker, colour, text = POINT_STYLE[name]
         x, y = cell["fp"] / max(1, cell["fp"] + cell["tn"]), cell["tp"] / max(1, cell["tp"] + cell["fn"])
-        axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", label=text, zorder=3)
+        _mark(axes, x, y, name)
     _unit(axes, "1 - specificity (normal pictures called pneumonia)", "Sensitivity", "lower right")
     return figure
 
@@ -105,9 +112,8 @@ def precision_recall_curve(scores: Scores, decision: Decision, average_precision
     for name, threshold in _points(decision).items():
         cell = confusion(probability, scores.labels, threshold)
         if cell["tp"] + cell["fp"]:
-            marker, colour, text = POINT_STYLE[name]
             x, y = cell["tp"] / max(1, cell["tp"] + cell["fn"]), cell["tp"] / (cell["tp"] + cell["fp"])
-            axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", label=text, zorder=3)
+            _mark(axes, x, y, name)
     _unit(axes, "Recall (sensitivity)", "Precision (PPV in this set)", "lower left")
     return figure
 
@@ -117,7 +123,7 @@ def threshold_curves(scores: Scores, decision: Decision) -> Figure:
     figure, axes = new_axes(6.4, 4.4)
     threshold = np.linspace(0, 1, 501)
     probability = probability_of(scores, decision)
-    for label, (colour, _), name, style in zip((0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), "-" * 2,
+    for label, (colour, _), name, style in zip((0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), ("--", "-"),
                                                strict=True):  # fmt: skip
         values = np.sort(probability[scores.labels == label])
         below = np.searchsorted(values, threshold, side="left")
@@ -129,7 +135,7 @@ def threshold_curves(scores: Scores, decision: Decision) -> Figure:
         axes.axvspan(*decision.refer_band, color="#F0E442", alpha=0.25, linewidth=0, label="refer band")
     for name, value in _points(decision).items():
         _, colour, text = POINT_STYLE[name]
-        axes.axvline(value, color=colour, linewidth=1.2, linestyle="--", label=f"{text} {value:.3f}")
+        axes.axvline(value, color=colour, linewidth=1.4, linestyle=":", label=f"{text} {value:.3f}")
     _unit(axes, "Threshold on the probability of pneumonia", "Rate with 95 % interval", "lower center")
     return figure
 
@@ -162,6 +168,7 @@ def score_histograms(scores: Scores, decision: Decision) -> Figure:
     axes.axvline(decision.threshold, color=GREY, linestyle="--", linewidth=1.2,
                  label=f"threshold {decision.threshold:.3f}")  # fmt: skip
     axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="Probability of pneumonia", ylabel="Pictures", xlim=(0, 1))
     axes.legend(loc="upper center", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure

@@ -21,48 +21,44 @@ def tiles(content: dict[str, Any]) -> str:
 
 def points(content: dict[str, Any], images: dict[str, str]) -> Section:
     """The rates at every operating point, and the confusion matrices."""
-    rates = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1", "balanced_accuracy")
     shown = {name: point for name, point in content["record"]["points"].items() if point is not None}
+    rates = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
     rows = [
-        [POINT[name], f"{point['threshold']:.4f}", *(rate(point[key]) for key in rates),
-         number(point.get("lr_positive"), 2), number(point.get("lr_negative"), 3)]
+        [POINT[name], f"{point['threshold']:.4f}", *(rate(point[key]) for key in rates)]
         for name, point in shown.items()
-    ]  # fmt: skip
-    head = [
-        "Point",
-        "Threshold",
-        "Sensitivity",
-        "Specificity",
-        "PPV",
-        "NPV",
-        "Accuracy",
-        "F1",
-        "Balanced",
-        "LR+",
-        "LR-",
     ]
-    caption = (
-        "95 % intervals: Wilson for rates, a bootstrap over patients for F1 and balanced accuracy, the log method "
-        "for likelihood ratios. PPV and NPV are those of this set's own share of pneumonia."
+    head = ["Point", "Threshold", "Sensitivity", "Specificity", "PPV", "NPV", "Accuracy"]
+    note = text(
+        "Rates of pictures with Wilson 95 % intervals. PPV and NPV are those of this set's own share of pneumonia.",
+        "note",
     )
     matrices = "".join(
         figure(images[stem], _matrix_alt(point["confusion"]), POINT[name])
         for name, point in shown.items()
         if (stem := f"confusion_matrix_{name.replace('.', '_')}") in images
     )
-    return Section("points", "Operating points", f'{table(head, rows, caption)}{cluster_table(shown)}'
-                   f'<div class="figures matrices">{matrices}</div>')  # fmt: skip
+    body = f'{table(head, rows)}{note}{_further(shown)}<div class="figures matrices">{matrices}</div>'
+    return Section("points", "Operating points", body)
 
 
-def cluster_table(shown: dict[str, Any]) -> str:
-    """The same rates with intervals that know which pictures belong together."""
+def _further(shown: dict[str, Any]) -> str:
+    """F1, balanced accuracy, likelihood ratios, and rates with intervals that know which pictures belong together."""
     keys = ("sensitivity", "specificity", "accuracy")
-    rows = [
+    clustered = [
         [POINT[name], *(rate({**point[key], "interval": point[key]["cluster_interval"]}) for key in keys)]
         for name, point in shown.items()
     ]
-    inner = table(["Point", "Sensitivity", "Specificity", "Accuracy"], rows)
-    return f"<details><summary>Intervals by a bootstrap over whole patients</summary>{inner}</details>"
+    others = [
+        [POINT[name], rate(point["f1"]), rate(point["balanced_accuracy"]), number(point.get("lr_positive"), 2),
+         number(point.get("lr_negative"), 3)]
+        for name, point in shown.items()
+    ]  # fmt: skip
+    head = ["Point", "F1", "Balanced accuracy", "Likelihood ratio +", "Likelihood ratio -"]
+    first = table(head, others, "Intervals: bootstrap over patients; log method for likelihood ratios.")
+    head = ["Point", "Sensitivity", "Specificity", "Accuracy"]
+    second = table(head, clustered, "Intervals: bootstrap over patients.")
+    label = "F1, balanced accuracy, likelihood ratios; intervals by a bootstrap over whole patients"
+    return f"<details><summary>{label}</summary>{first}{second}</details>"
 
 
 def _matrix_alt(cells: dict[str, int]) -> str:
