@@ -103,7 +103,7 @@ def test_only_the_two_endpoints_are_public_and_typed(client: Client) -> None:
     assert names == ["file", "threshold", "heat_map"]
     assert [parameter["python_type"]["type"] for parameter in endpoints["/predict"]["parameters"]] == [
         "filepath",
-        "float | None",
+        "float",
         "bool",
     ]
 

@@ -25,7 +25,7 @@ def open_page(browser: object, server: str) -> Iterator[Callable[..., object]]:
     """Opens the page in a fresh context; at the end no request may have left 127.0.0.1 and no script failed."""
     contexts, left, broken = [], [], []
 
-    def start(width: int = 1280, height: int = 900, path: str = "", **options: object) -> object:
+    def start(width: int = 1280, height: int = 900, **options: object) -> object:
         context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
         contexts.append(context)
         context.set_default_timeout(WAIT)
@@ -33,7 +33,7 @@ def open_page(browser: object, server: str) -> Iterator[Callable[..., object]]:
         local = (server, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(local) else left.append(request.url))
         page.on("pageerror", lambda error: broken.append(str(error)))
-        page.goto(server + path)
+        page.goto(server)
         page.wait_for_selector("#cxr-upload input[type=file]", state="attached")
         return page
 
@@ -278,5 +278,6 @@ def test_axe_finds_nothing_serious(open_page: Callable, files: Path, scheme: str
 
 
 def test_api_page_stays_on_this_machine_too(open_page: Callable) -> None:
-    page = open_page(path="/?view=api")
-    page.wait_for_selector("text=/predict_batch")
+    page = open_page()
+    page.get_by_role("button", name="Use via API").click()
+    page.wait_for_selector("text=predict_batch")
