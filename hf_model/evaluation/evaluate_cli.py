@@ -19,6 +19,7 @@ from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import report, sealing
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.scores import Scores
+from hf_model.evaluation.subgroups import aetiology_column
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -113,19 +114,7 @@ def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[s
               "engine": "as stored"}  # fmt: skip
     scores = found.pop(main)
     return Material(facts, checkpoint.decision, scores, calibration_scores(checkpoint), renderings=found,
-                    columns=_aetiology(scores))  # fmt: skip
-
-
-def _aetiology(scores: Scores) -> dict[str, list]:
-    """Bacterial, viral or normal by file name; nothing where no name says so."""
-    from hf_model.data.patients import aetiology
-
-    words = {"bacteria": "bacterial pneumonia", "virus": "viral pneumonia"}
-    said = [aetiology(name) for name in scores.names]
-    if not any(said):
-        return {}
-    groups = [words.get(kind, "normal" if not label else None) for kind, label in zip(said, scores.labels, strict=True)]
-    return {"aetiology (file name)": groups}
+                    columns=aetiology_column(scores))  # fmt: skip
 
 
 def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> tuple[Material, list]:
@@ -145,9 +134,9 @@ def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict
             raise ValueError(f"--renderings {folder}: no file name there is one of {pictures.name}'s.")
         others[other.name] = other
     contestants = [checkpoint] + ([Checkpoint.open(arguments.against)] if arguments.against else [])
+    classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     role, opening = _open_where_sealed(contestants, pictures, list(others), arguments)
     facts |= {"dataset_name": pictures.name, "split": pictures.split, "role": role, "from_scores": False}
-    classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     facts["engine"] = classifier.engine_name
     scored = sets.score(classifier, pictures, what=pictures.name)
     columns = {name: [pictures.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
@@ -156,7 +145,7 @@ def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict
     material = Material(
         facts, checkpoint.decision, scored.scores, calibration_scores(checkpoint),
         renderings={name: sets.score(classifier, other, what=name).scores for name, other in others.items()},
-        perturbations=perturbed, columns=_aetiology(scored.scores) | columns, failures=scored.failures,
+        perturbations=perturbed, columns=aetiology_column(scored.scores) | columns, failures=scored.failures,
         refused=scored.refused, opening=opening,
         other=_second(contestants, pictures, arguments.engine) if arguments.against else None,
     )  # fmt: skip

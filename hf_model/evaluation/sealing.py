@@ -24,9 +24,10 @@ def stored_scores(folder: Path) -> dict[str, Scores]:
 
 
 def training_renderings(metrics: Mapping[str, Any] | None) -> set[str]:
-    """Names (last part of path or Hub id) of the data set a checkpoint was trained on and its renderings."""
+    """Names (last part of path or Hub id) of the data set a checkpoint was trained on, its renderings and originals."""
     data = (metrics or {}).get("data") or {}
-    named = [data.get("dataset"), *(data.get("renderings") or []), *((metrics or {}).get("test") or {})]
+    originals = ((metrics or {}).get("arguments") or {}).get("originals")
+    named = [data.get("dataset"), originals, *(data.get("renderings") or []), *((metrics or {}).get("test") or {})]
     return {Path(str(name).rstrip("/")).name for name in named if name}
 
 

@@ -36,6 +36,21 @@ def subgroup_table(scores: Scores, decision: Decision, columns: dict[str, Sequen
     return result
 
 
+def aetiology_column(scores: Scores) -> dict[str, list[str | None]]:
+    """A column for :func:`subgroup_table`: bacterial or viral pneumonia as the file name says, or normal by the label.
+
+    Empty where no name says so; None for a pneumonia picture whose name does not.
+    """
+    from hf_model.data.patients import aetiology  # standard library only, but of a part that imports datasets
+
+    words = {"bacteria": "bacterial pneumonia", "virus": "viral pneumonia"}
+    said = [aetiology(name) for name in scores.names]
+    if not any(said):
+        return {}
+    groups = [words.get(kind, "normal" if not label else None) for kind, label in zip(said, scores.labels, strict=True)]
+    return {"aetiology (file name)": groups}
+
+
 def group_names(values: Sequence[Any]) -> list[str]:
     """The group of every value: itself, a quarter of a numeric column, "not given", or "other" of too many."""
     given = [value for value in values if value not in (None, "") and value == value]

@@ -15,7 +15,7 @@ from hf_model.evaluation.decision import Decision, OperatingPoint
 from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_recalibrated
 from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import group_names, subgroup_table
+from hf_model.evaluation.subgroups import aetiology_column, group_names, subgroup_table
 from hf_model.evaluation.validation import check_guarantees, score_shift
 
 METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}
@@ -27,6 +27,8 @@ def test_roles_by_name_and_by_file_names(tmp_path, scores):
     assert sealing.role(METRICS, tmp_path, "chest-set", "train", ["a.png"]) == "development"
     assert sealing.role(METRICS, tmp_path, "elsewhere", "test", ["a.png"]) == "external"
     assert sealing.role(None, tmp_path, "chest-set", "test", ["a.png"]) == "external"
+    originals = METRICS | {"arguments": {"originals": "somewhere/chest-originals/"}}
+    assert sealing.role(originals, tmp_path, "chest-originals", "train", ["a.png"]) == "development"
     scores.to_csv(tmp_path / "scores" / "test-chest-set.csv")
     # The same pictures under another name are still the test split; names that the project made up prove nothing.
     assert sealing.role(METRICS, tmp_path, "renamed", "train", ["new.png", scores.names[3]]) == "test"
@@ -88,6 +90,15 @@ def test_groups_of_numbers_gaps_and_many_values():
     assert group_names([1, 2, 2, None]) == ["1", "2", "2", "not given"]
     many = [f"site {number}" for number in range(12) for _ in range(number + 1)]
     assert set(group_names(many)) == {*(f"site {number}" for number in range(4, 12)), "other"}
+
+
+def test_aetiology_comes_from_the_file_names(scores):
+    names = ["person1_bacteria_2.jpeg", "person3_virus_4.jpeg", "IM-0001-0001.jpeg", "sick.png"]
+    named = Scores(scores.logits[:4], [1, 1, 0, 1], names, names)
+    assert aetiology_column(named) == {
+        "aetiology (file name)": ["bacterial pneumonia", "viral pneumonia", "normal", None]
+    }
+    assert aetiology_column(scores) == {}
 
 
 def point(kind: str, target: float, threshold: float | None) -> OperatingPoint:
