@@ -1,0 +1,80 @@
+"""``python -m hf_model audit``: what is wrong, doubled, leaked, guessable or shifted in a data set, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from hf_model.config import NOT_A_DEVICE
+
+
+def main(argv: list[str]) -> int:
+    """Run the command: 0 when the report is written, whatever it says; 2 for a mistake in the arguments."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = parser().parse_args(argv)
+    # heavy imports after the arguments are known to be good: --help should not wait for torch
+    from hf_model.audit.run import Audit, Options
+    from hf_model.inference.engines.base import EngineUnavailable
+
+    options = Options(
+        dataset=arguments.dataset, renderings=arguments.renderings, checkpoint=arguments.checkpoint,
+        engine=arguments.engine, backbone=arguments.backbone, seed=arguments.seed, cache_dir=arguments.cache_dir,
+        columns={"image_column": arguments.image_column, "label_column": arguments.label_column},
+        patient_column=arguments.patient_column, patient_pattern=arguments.patient_pattern,
+    )  # fmt: skip
+    audit = Audit(options, f"python -m hf_model audit {shlex.join(argv)}")
+    try:
+        audit.run()
+        page = write(audit, Path(arguments.output))
+    except (ValueError, OSError, EngineUnavailable) as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return 2
+    for finding in audit.record["findings"]:
+        print(f"{finding['severity']:8}{finding['topic']:11}{finding['text']}")
+    print(f"Report: {page}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(
+        prog="python -m hf_model audit",
+        description="Audit a data set: integrity, duplicates, leakage, shortcuts, shift and labels on one HTML page.",
+        epilog=NOT_A_DEVICE,
+    )
+    made.add_argument("--dataset", required=True, help="Hub id or folder")
+    made.add_argument("--output", required=True, help="folder for index.html, audit.json and the pictures")
+    made.add_argument("--checkpoint", help="folder or Hub id: also probe this model, on the pictures it held out")
+    made.add_argument("--renderings", nargs="+", default=[], metavar="FOLDER",
+                      help="further renderings of the pictures, whose metadata and sharpness are probed")  # fmt: skip
+    made.add_argument("--backbone", default="efficientnet-lite0",
+                      help="frozen network whose features judge the labels (none: thumbnails, faster)")  # fmt: skip
+    made.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto", help="for --checkpoint")
+    made.add_argument("--image_column", help="default: the only one that holds pictures")
+    made.add_argument("--label_column", help="default: the only one that holds classes")
+    made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
+    made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
+    made.add_argument("--cache_dir", type=Path, help="where decoded pixels are kept")
+    made.add_argument("--seed", type=int, default=0)
+    return made
+
+
+def write(audit: Any, folder: Path) -> Path:
+    """audit.json, the pictures as PNG, and index.html; gives the page's path."""
+    from hf_model.audit.report import page
+    from hf_model.audit.run import encode
+
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    images = {name: encode(image) for name, image in audit.images.items()}
+    for name, data in images.items():
+        (folder / "figures" / f"{name}.png").write_bytes(data)
+    record = json.dumps(audit.record, indent=1, allow_nan=False)
+    (folder / "audit.json").write_text(record + "\n", encoding="utf-8")
+    target = folder / "index.html"
+    target.write_text(page(audit.record, images), encoding="utf-8")
+    return target

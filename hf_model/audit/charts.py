@@ -1,0 +1,118 @@
+"""Charts of the audit, drawn without a display. The colours and the look are those of the evaluation report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hf_model.audit.pictures import Pictures
+from hf_model.config import LABELS
+from hf_model.evaluation.figures import CLASS_STYLE, GREY, ORANGE, new_axes
+
+STYLE = dict(zip(LABELS, CLASS_STYLE, strict=True))
+SPLIT_LINES = ("-", "--", ":", "-.")
+
+
+def counts_chart(counts: list[dict[str, Any]]) -> Figure:
+    """Bars per split and class, the number on each."""
+    figure, axes = new_axes(6.4, 3.6)
+    splits = list(dict.fromkeys(entry["split"] for entry in counts))
+    for offset, (name, (colour, shown)) in zip((-0.2, 0.2), STYLE.items(), strict=True):
+        heights = [next(e["n"] for e in counts if e["split"] == split and e["class"] == name) for split in splits]
+        bars = axes.bar(np.arange(len(splits)) + offset, heights, 0.38, color=colour, label=shown)
+        axes.bar_label(bars, fmt="{:,.0f}", fontsize=9)
+    axes.set_xticks(range(len(splits)), splits)
+    axes.set(ylabel="pictures")
+    axes.legend(frameon=False)
+    return figure
+
+
+def sizes_chart(pictures: Pictures) -> list[tuple[str, Figure]]:
+    """Histograms per class of the longer side, the aspect and the file's length."""
+    out = []
+    quantities = (
+        ("longer_side", "longer side, px", lambda h: max(h.width, h.height)),
+        ("aspect", "width / height", lambda h: h.width / h.height),
+        ("file_size", "file size, KiB", lambda h: h.size / 1024),
+    )
+    for key, title, value in quantities:
+        figure, axes = new_axes(4.6, 3.2)
+        by_class = [
+            [value(h) for h, known in zip(pictures.headers, pictures.labels, strict=True) if known == label and h.width]
+            for label in range(len(LABELS))
+        ]
+        everything = np.concatenate([np.asarray(v, dtype=float) for v in by_class])
+        low, high = (everything.min(), everything.max()) if len(everything) else (0.0, 1.0)
+        edges = np.linspace(low - 0.5, high + 0.5, 12) if low == high else np.linspace(low, high, 51)
+        for values, (colour, shown) in zip(by_class, CLASS_STYLE, strict=True):
+            if values:
+                weights = np.full(len(values), 1 / len(values))
+                axes.hist(values, edges, weights=weights, color=colour, alpha=0.55, label=shown)
+        axes.set(xlabel=title, ylabel="share of the class")
+        axes.legend(frameon=False, fontsize=9)
+        out.append((key, figure))
+    return out
+
+
+def intensity_chart(entries: list[dict[str, Any]]) -> Figure:
+    """Share of each grey value, a line per split and class; black and white bins run off the top if they must."""
+    figure, axes = new_axes(6.8, 3.8)
+    splits = list(dict.fromkeys(entry["split"] for entry in entries))
+    for entry in entries:
+        colour, shown = STYLE[entry["class"]]
+        line = SPLIT_LINES[splits.index(entry["split"]) % len(SPLIT_LINES)]
+        axes.plot(entry["share"], line, color=colour, linewidth=1.4, label=f"{entry['split']}, {shown}")
+    inner = [share for entry in entries for share in entry["share"][3:253]]
+    top = 1.15 * max(inner, default=1.0)
+    axes.set(xlabel="grey value", ylabel="share of the pixels", xlim=(0, 255), ylim=(0, top))
+    axes.legend(frameon=False, fontsize=8.5)
+    return figure
+
+
+def probes_chart(rows: list[tuple[str, dict[str, Any], bool]]) -> Figure:
+    """AUC with interval per (title, entry, is the model's): chance at 0.5."""
+    figure, axes = new_axes(7.2, 0.42 * len(rows) + 1.1)
+    for height, (_, entry, model) in enumerate(reversed(rows)):
+        low, high = entry["interval"]
+        colour, marker = (ORANGE, "s") if model else (CLASS_STYLE[0][0], "o")
+        axes.plot([low, high], [height, height], color=colour, linewidth=2)
+        axes.plot(entry["value"], height, marker, color=colour)
+        axes.annotate(f"{entry['value']:.3f}", (entry["value"], height), (0, 6), textcoords="offset points",
+                      ha="center", fontsize=8.5)  # fmt: skip
+    axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), [title for title, _, _ in reversed(rows)])
+    least = min([0.45, *(entry["interval"][0] for _, entry, _ in rows)])
+    axes.set(xlabel="AUC, 95 % interval over patients", xlim=(max(0, least - 0.02), 1.01), ylim=(-0.6, len(rows) - 0.3))
+    return figure
+
+
+def sharpness_chart(views: list[dict[str, Any]]) -> Figure:
+    """The model's mean probability per class from blurred (left) to sharpened (right)."""
+    figure, axes = new_axes(6.8, 3.8)
+    steps = sorted((v for v in views if v["key"] in ("blur", "whole", "sharpen")), key=lambda v: v["strength"])
+    places = range(len(steps))
+    for key, (colour, shown) in zip(("mean_normal", "mean_pneumonia"), CLASS_STYLE, strict=True):
+        axes.plot(places, [step[key] for step in steps], "o-", color=colour, label=f"mean probability, {shown}")
+    axes.plot(places, [step["auc"]["value"] for step in steps], "s--", color=GREY, label="AUC")
+    axes.set_xticks(places, [step["title"].replace("Blurred by", "blur\n").replace("Sharpened by", "sharp\n")
+                             for step in steps])  # fmt: skip
+    axes.set(ylim=(-0.02, 1.02), ylabel="probability of pneumonia, AUC")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def shift_chart(statistics: list[dict[str, Any]]) -> Figure:
+    """Difference of test from development in standard deviations, per statistic and class."""
+    names = list(dict.fromkeys(entry["statistic"] for entry in statistics))
+    figure, axes = new_axes(6.8, 0.27 * len(names) + 1.0)
+    for offset, (kind, (colour, shown)) in zip((0.18, -0.18), STYLE.items(), strict=True):
+        found = {e["statistic"]: e["difference"] for e in statistics if e["class"] == kind}
+        heights = len(names) - 1 - np.arange(len(names)) + offset
+        axes.barh(heights, [found.get(name, 0.0) for name in names], 0.34, color=colour, label=shown)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_yticks(range(len(names)), names[::-1])
+    axes.set(xlabel="test minus development, standard deviations")
+    axes.legend(frameon=False, fontsize=9)
+    return figure

@@ -1,0 +1,129 @@
+"""What a checkpoint's answer hangs on: its AUC with parts hidden, and how its probability moves with sharpness.
+
+Only on development-validation pictures: its weights were not fitted on them, and the test split stays closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+from tqdm.auto import tqdm
+
+from hf_model.audit.probing import auc_entry
+from hf_model.audit.shortcuts import lungs_box
+from hf_model.data.prepare import VALIDATION, prepare
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import Engine
+from hf_model.inference.engines.choice import open_engine
+
+BLURS = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""Standard deviations of a Gaussian, px at the model's size."""
+SHARPENINGS = (50, 100, 200, 300)
+"""Per cent of an unsharp mask of radius 2 px at the model's size."""
+_SPLIT_OPTIONS = ("image_column", "label_column", "patient_column", "patient_pattern", "validation_fraction",
+                  "calibration_fraction", "test_fraction", "max_train_samples")  # fmt: skip
+_BATCH = 64
+
+
+class NoHeldOutPictures(ValueError):  # noqa: N818 - says what is missing; the audit goes on without these probes
+    """The checkpoint does not say which pictures of this data set it was not trained on."""
+
+
+def probe_checkpoint(checkpoint: Checkpoint, dataset: str, engine: str = "auto", seed: int = 0) -> dict[str, Any]:
+    """Score the checkpoint on its development-validation pictures, whole, masked, blurred and sharpened.
+
+    Raises:
+        NoHeldOutPictures: metrics.json is missing, or its split cannot be made again from ``dataset``.
+    """
+    pixels, labels, groups = held_out(checkpoint, dataset)
+    runner = open_engine(checkpoint, engine)
+    entries = []
+    for key, title, strength, change in views():
+        margins, probability = _score(runner, checkpoint, pixels, change, title)
+        entries.append({
+            "key": key, "title": title, "strength": strength, "auc": auc_entry(margins, labels, groups, seed),
+            "mean_normal": float(probability[labels == 0].mean()),
+            "mean_pneumonia": float(probability[labels == 1].mean()),
+            "called": float((probability >= checkpoint.decision.threshold).mean()), "probability": probability,
+        })  # fmt: skip
+    whole = entries[0]["probability"]
+    threshold = checkpoint.decision.threshold
+    for entry in entries:
+        moved = entry.pop("probability")
+        entry["mean_change"] = float(np.abs(moved - whole).mean())
+        entry["changed_answers"] = float(((moved >= threshold) != (whole >= threshold)).mean())
+    return {
+        "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256, "engine": runner.name,
+        "split": VALIDATION, "n": len(labels), "normal": int((labels == 0).sum()), "pneumonia": int(labels.sum()),
+        "threshold": threshold, "views": entries,
+    }  # fmt: skip
+
+
+def held_out(checkpoint: Checkpoint, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Development-validation pixels uint8 (V, h, w), labels (V,) and patients (V,), made again and checked by hash."""
+    from hf_model.training.arguments import DataArguments
+
+    metrics = checkpoint.metrics or {}
+    recorded = ((metrics.get("data") or {}).get("splits") or {}).get(VALIDATION) or {}
+    if "sha256" not in recorded:
+        raise NoHeldOutPictures(
+            f"{checkpoint.model_id} has no metrics.json that names its development-validation pictures, so it is not "
+            "scored: which pictures it was trained on is unknown."
+        )
+    given = metrics.get("arguments") or {}
+    options = {key: given[key] for key in _SPLIT_OPTIONS if given.get(key) is not None}
+    data = prepare(DataArguments(dataset=dataset, **options), checkpoint.preprocessing, int(metrics.get("seed", 42)))
+    if data.splits[VALIDATION].to_dict(data.main.names)["sha256"] != recorded["sha256"]:
+        raise NoHeldOutPictures(
+            f"{checkpoint.model_id} was trained on other data than {dataset} or on another split of it, so it is not "
+            "scored here."
+        )
+    rows = data.rows(VALIDATION)
+    patients = [data.main.names[i] if data.patients is None else data.patients[i] for i in rows]
+    return np.asarray(data.main.pixels[rows]), data.main.labels[rows], np.asarray(patients)
+
+
+def views() -> list[tuple[str, str, float, Callable[[np.ndarray], np.ndarray]]]:
+    """(key, title, strength, change of one uint8 picture). The first is the picture as it is."""
+    out: list[tuple[str, str, float, Callable[[np.ndarray], np.ndarray]]] = [
+        ("whole", "As it is", 0.0, lambda picture: picture),
+        ("outside", "Lungs masked", 0.0, lambda picture: hide(picture, inside=True)),
+        ("inside", "Only the lungs' rectangle", 0.0, lambda picture: hide(picture, inside=False)),
+    ]
+    for sigma in BLURS:
+        out.append(("blur", f"Blurred by {sigma:g} px", -sigma, _filtered(ImageFilter.GaussianBlur(sigma))))
+    for amount in SHARPENINGS:
+        change = _filtered(ImageFilter.UnsharpMask(2, amount, 0))
+        out.append(("sharpen", f"Sharpened by {amount} %", amount / 100, change))
+    return out
+
+
+def hide(picture: np.ndarray, *, inside: bool) -> np.ndarray:
+    """A copy of uint8 (H, W) with the lungs' rectangle, or all but it, at the mean of what is hidden."""
+    hidden = np.zeros(picture.shape, dtype=bool)
+    hidden[lungs_box(*picture.shape)] = True
+    hidden = hidden if inside else ~hidden
+    out = picture.copy()
+    # its own mean keeps the brightness that a person would see through frosted glass, and nothing finer
+    out[hidden] = round(float(picture[hidden].mean()))
+    return out
+
+
+def _filtered(kind: ImageFilter.Filter) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda picture: np.asarray(Image.fromarray(picture).filter(kind))
+
+
+def _score(
+    engine: Engine, checkpoint: Checkpoint, pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray], what: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logit differences and calibrated probabilities, float64 (V,) each."""
+    logits = []
+    for start in tqdm(range(0, len(pixels), _BATCH), desc=f"model: {what}", leave=False):
+        batch = np.stack([change(picture) for picture in pixels[start : start + _BATCH]])
+        logits.append(engine.run(batch, bulk=True).logits)
+    both = np.concatenate(logits).astype(np.float64)
+    probability = [checkpoint.decision.probability(float(normal), float(sick)) for normal, sick in both]
+    return both[:, 1] - both[:, 0], np.asarray(probability)

@@ -1,0 +1,178 @@
+"""The sections of the audit's page; each gives None where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+from hf_model.audit.integrity import KINDS
+from hf_model.audit.leakage import KINDS as OVERLAPS
+from hf_model.evaluation.report_markup import Markup, Section, number, percent, rate, table, text
+
+Images = dict[str, str]
+
+
+def opening(audit: dict[str, Any]) -> str:
+    """One line below the title."""
+    rows = ", ".join(f"{split} {entry['n']:,}" for split, entry in audit["shift"]["prevalence"].items())
+    height, width = audit["duplicates"]["pixel_size"]
+    return f"{audit['rows']:,} pictures ({rows}), examined at {width} x {height} px. {audit['created']}."
+
+
+def picture(images: Images, name: str, alt: str, css: str = "") -> str:
+    """A figure, or nothing where it was not drawn. ``alt`` is its caption too."""
+    if name not in images:
+        return ""
+    label = escape(alt)
+    return f'<figure class="{css}"><img src="{images[name]}" alt="{label}"><figcaption>{label}</figcaption></figure>'
+
+
+def files(lines: Sequence[str], summary: str) -> str:
+    """A list that opens on a click."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<details><summary>{escape(summary)}</summary><ul class="files">{items}</ul></details>'
+
+
+def _span(entry: dict[str, float] | None, digits: int = 0, unit: float = 1) -> str:
+    if entry is None:
+        return "–"
+    low, middle, high = (entry[key] / unit for key in ("least", "median", "largest"))
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def data(audit: dict[str, Any], images: Images) -> Section:
+    """Counts, sizes, samples, means, intensities."""
+    rows = [
+        (f"{e['split']}, {e['class']}", f"{e['n']:,}", "–" if e["patients"] is None else f"{e['patients']:,}",
+         f"{e['readable']:,}", _span(e["width"]), _span(e["height"]), _span(e["aspect"], 2), _span(e["bytes"], 1, 1024),
+         ", ".join(f"{mode}: {n:,}" for mode, n in e["modes"].items()))
+        for e in audit["counts"]
+    ]  # fmt: skip
+    head = ("Split, class", "Pictures", "Patients", "Readable", "Width", "Height", "Aspect", "KiB", "Format and mode")
+    body = table(head, rows, "Median (least to largest)")
+    body += picture(images, "counts", "Pictures per split and class")
+    sizes = (("longer_side", "Longer side"), ("aspect", "Width over height"), ("file_size", "File size"))
+    body += f'<div class="figures matrices">{"".join(picture(images, n, t) for n, t in sizes)}</div>'
+    body += picture(images, "samples_normal", "NORMAL, drawn at random", "sheet")
+    body += picture(images, "samples_pneumonia", "PNEUMONIA, drawn at random", "sheet")
+    body += picture(images, "means", "Mean pictures; difference of the classes (white: pneumonia is brighter)", "sheet")
+    body += picture(images, "intensity", "Intensity histograms")
+    body += picture(images, "augmentation", "Augmentation: one picture as training draws it", "sheet")
+    return Section("data", "The pictures", body)
+
+
+def integrity(audit: dict[str, Any], images: Images) -> Section:
+    """Rows by name."""
+    part = audit["integrity"]
+    rows = [(title, f"{part['kinds'].get(kind, 0):,}") for kind, title in KINDS.items()]
+    body = table(("Kind", "Rows"), rows)
+    body += text(f"Training skips {part['skipped_by_training']} rows that cannot be decoded, and counts them.")
+    return Section("integrity", "Integrity", body + files([f"{p['where']}: {p['reason']}" for p in part["problems"]],
+                                                          f"{len(part['problems'])} rows by name"))  # fmt: skip
+
+
+def duplicates(audit: dict[str, Any], images: Images) -> Section:
+    """Equal and nearly equal pictures."""
+    part = audit["duplicates"]
+    head = ("", "Groups", "Files", "Across splits", "Across patients", "Both labels")
+    keys = ("groups", "files", "across_splits", "across_patients", "label_conflicts")
+    rows = [
+        ("Equal decoded pixels", *(part["exact"][k] for k in keys)),
+        ("Nearly equal", *(part["near"][k] for k in keys)),
+    ]
+    for name, other in audit.get("renderings_exact", {}).items():
+        rows.append((f"Equal decoded pixels, {name}", *(other[k] for k in keys)))
+    body = table(head, rows, f"In {part['rendering']}; near duplicates: {part['method']}.")
+    body += picture(images, "near", "Nearly equal pairs", "sheet")
+    body += files([" = ".join(g["files"]) for g in part["exact"]["list"]], "Groups of equal pictures")
+    body += files([f"{' ~ '.join(g['files'])} ({g['correlation']:.3f})" for g in part["near"]["list"]], "Near pairs")
+    return Section("duplicates", "Duplicates", body)
+
+
+def leakage(audit: dict[str, Any], images: Images) -> Section:
+    """The certificate."""
+    part = audit["leakage"]
+    head = ("Splits", *(title.capitalize() for title in OVERLAPS.values()))
+    rows = [(" and ".join(p["splits"]), *("–" if p["counts"][k] is None else p["counts"][k] for k in OVERLAPS))
+            for p in part["pairs"]]  # fmt: skip
+    body = text("Clean." if part["clean"] else "NOT clean: train.py refuses to start on this, unless told to.")
+    body += table(head, rows, "How many of each occur on both sides")
+    body += text(part["explanation"]) if part["explanation"] else ""
+    if part.get("likeness"):
+        titles = {"one_full_key": "One full key", "one_bare_number": "One bare number, two full keys, two splits",
+                  "strangers": "Strangers of the same split and class"}  # fmt: skip
+        rows = [(titles[k], f"{v['pairs']:,}", f"{v['median']:.3f}") for k, v in part["likeness"].items()]
+        body += table(("Pairs of pictures with", "Pairs", "Median correlation at 64 px"), rows)
+    examples = [line for p in part["pairs"] for lines in p["examples"].values() for line in lines]
+    return Section("leakage", "Leakage certificate", body + files(examples, "Examples"))
+
+
+def shortcuts(audit: dict[str, Any], images: Images) -> Section:
+    """Probes, beside the model."""
+    body = text(
+        "Each probe is cross-validated by patient on development pictures. What a probe that sees no lung reaches is "
+        "what a model may reach without one; it does not prove that the model does so."
+    )
+    body += picture(images, "probes", "AUC of the probes" + (" and of the model" if audit.get("model") else ""))
+    for name, probes in audit["probes"].items():
+        rows = [(p["title"], number(p["auc"]), p["how"]) for p in probes]
+        body += table(("Probe", "AUC", "What it sees"), rows, f"{name}, {probes[0]['auc']['n']:,} pictures")
+    held = audit["sharpness_on_test"]
+    if held:
+        body += table(("Sharpness alone, on test", "AUC"), [(f"{held['n']:,} pictures", number(held))])
+    return Section("shortcuts", "Shortcuts", body + picture(images, "masks", "What the probes see", "sheet"))
+
+
+def model(audit: dict[str, Any], images: Images) -> Section | None:
+    """What the checkpoint's answer hangs on."""
+    part = audit.get("model")
+    if not part:
+        return Section("model", "The model", text(audit["model_note"])) if audit.get("model_note") else None
+    rows = [(v["title"], number(v["auc"]), f"{v['mean_normal']:.3f}", f"{v['mean_pneumonia']:.3f}",
+             percent(v["changed_answers"]), f"{v['mean_change']:.3f}") for v in part["views"]]  # fmt: skip
+    head = ("Picture", "AUC", "Mean probability, normal", "Pneumonia", "Answers changed", "Mean change")
+    caption = f"{part['model_id']} on {part['n']} development-validation pictures; threshold {part['threshold']:.3f}"
+    return Section("model", "The model", table(head, rows, caption) + picture(
+        images, "sharpness", "How the answer moves from blurred to sharpened pictures"))  # fmt: skip
+
+
+def shift(audit: dict[str, Any], images: Images) -> Section:
+    """Train against test."""
+    part = audit["shift"]
+    rows = [(split, f"{e['n']:,}", f"{e['pneumonia']:,}", rate(e)) for split, e in part["prevalence"].items()]
+    body = table(("Split", "Pictures", "Pneumonia", "Prevalence"), rows)
+    if part["classifiers"]:
+        rows = [(e["class"], e["view"], number(e["auc"])) for e in part["classifiers"]]
+        body += table(("Class", "Classifier sees", "AUC of telling test from the rest"), rows)
+    return Section("shift", "Shift between splits", body + picture(
+        images, "shift", "Simple statistics: how far test lies from development"))  # fmt: skip
+
+
+def labels(audit: dict[str, Any], images: Images) -> Section | None:
+    """Doubtful labels."""
+    part = audit.get("labels")
+    if not part:
+        return Section("labels", "Labels", text(audit["labels_note"])) if audit.get("labels_note") else None
+    shares = ", ".join(f"{count} {name}" for name, count in part["by_label"].items())
+    body = text(
+        f"Out-of-fold by patient on {part['how']}; its AUC {part['auc']['value']:.3f}. Confident learning (cleanlab) "
+        f"lists {part['suspects']} of {part['n']:,} labels: {shares}. "
+        "A picture that is only hard is listed as well. Nothing is dropped."
+    )
+    body += picture(images, "suspects", "The most doubtful: label, and the probability given to it", "sheet")
+    lines = [f"{e['file']}: {e['label']}, {100 * e['confidence']:.1f} %" for e in part["list"]]
+    return Section("labels", "Labels", body + files(lines, "All of them"))
+
+
+def how(audit: dict[str, Any], images: Images) -> Section:
+    """How the page was made."""
+    times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in audit["seconds"].items())
+    return Section("how", "How this was made", text(Markup(f"<code>{escape(audit['command'])}</code>")) + text(times))
+
+
+ALL: tuple[Callable[[dict[str, Any], Images], Section | None], ...] = (
+    data, integrity, duplicates, leakage, shortcuts, model, shift, labels, how,
+)  # fmt: skip

@@ -1,0 +1,150 @@
+"""The whole command on generated data: the page, the record, its findings, and mistakes in the arguments."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from audit_folders import SIDE
+from PIL import Image
+
+from hf_model.audit import model_probes
+from hf_model.audit.audit_cli import main
+from hf_model.inference.engines.base import EngineOutput
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.scripts += tag == "script"
+        if tag == "img":
+            self.sources.append(found["src"])
+            assert found["alt"]
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "a":
+            self.links.append(found["href"])
+
+
+@pytest.fixture(scope="module")
+def report(clean_folder, tmp_path_factory):
+    """The clean data with a doubled picture across splits and a broken row."""
+    base = tmp_path_factory.mktemp("command")
+    data = shutil.copytree(clean_folder, base / "data")
+    shutil.copy(data / "train/NORMAL/IM-0001-0001.bmp", data / "test/NORMAL/IM-0900-0001.bmp")
+    (data / "train/NORMAL/IM-0002-0001.bmp").write_bytes(b"broken")
+    code = main(["--dataset", str(data), "--output", str(base / "out"), "--backbone", "none",
+                 "--cache_dir", str(base / "cache")])  # fmt: skip
+    assert code == 0
+    return base / "out"
+
+
+def test_record_is_strict_json_and_tells_the_faults_first(report):
+    record = json.loads((report / "audit.json").read_text(), parse_constant=lambda word: pytest.fail(word))
+    faults = [f for f in record["findings"] if f["severity"] == "fault"]
+    assert [f["topic"] for f in faults] == ["integrity", "leakage", "leakage"]
+    assert record["findings"][: len(faults)] == faults
+    assert "1 unreadable (the first is train/IM-0002-0001.bmp)" in faults[0]["text"]
+    assert record["rows"] == 145
+    assert {"integrity", "duplicates", "leakage", "probes", "shift", "labels", "counts", "seconds"} <= set(record)
+
+
+def test_page_needs_nothing_beside_it(report):
+    page = Page()
+    text = (report / "index.html").read_text()
+    page.feed(text)
+    assert page.scripts == 0
+    assert len(page.sources) >= 12
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert text.index("What was found") < text.index("The pictures</h2>")
+
+
+def test_every_picture_is_a_file_too(report):
+    files = sorted((report / "figures").iterdir())
+    assert {"counts.png", "means.png", "probes.png", "samples_normal.png", "augmentation.png"} <= {
+        f.name for f in files
+    }
+    for file in files:
+        with Image.open(file) as picture:
+            picture.verify()
+
+
+def test_clean_data_raises_neither_fault_nor_leak_nor_label(clean_folder, tmp_path):
+    arguments = ["--dataset", str(clean_folder), "--output", str(tmp_path), "--backbone", "none"]
+    assert main([*arguments, "--cache_dir", str(tmp_path / "cache")]) == 0
+    findings = json.loads((tmp_path / "audit.json").read_text())["findings"]
+    assert [f for f in findings if f["severity"] == "fault"] == []
+    # a generated opacity is brighter than a lung, so pixels may tell the classes; nothing else may
+    assert {f["topic"] for f in findings if f["severity"] == "warning"} <= {"shortcuts"}
+    assert not any("metadata" in f["text"] for f in findings)
+
+
+def test_a_wrong_folder_is_one_line_and_exit_2(tmp_path, capsys):
+    assert main(["--dataset", str(tmp_path / "nothing"), "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("audit: ")
+    assert "there is no such folder" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_hiding_takes_away_what_it_says():
+    picture = np.zeros((100, 100), np.uint8)
+    picture[12:88, 8:92] = 200
+    assert np.unique(model_probes.hide(picture, inside=True)).tolist() == [0, 200]
+    picture[50, 50] = 0
+    masked, only = model_probes.hide(picture, inside=True), model_probes.hide(picture, inside=False)
+    assert masked[50, 50] == 200
+    assert (only[50, 50], only[0, 0]) == (0, 0)
+    assert picture[50, 50] == 0
+
+
+class Brightness:
+    """An engine that answers by the mean grey: blur changes nothing, masking little."""
+
+    name, workers, batch_size = "brightness", 1, 8
+
+    def run(self, pixels, *, bulk=False):
+        margin = (pixels.mean(axis=(1, 2)) - 100) / 10
+        return EngineOutput(np.stack([np.zeros_like(margin), margin], axis=1), None, None)
+
+
+class FakeCheckpoint:
+    """What ``probe_checkpoint`` needs of a checkpoint."""
+
+    model_id, weights_sha256, metrics = "fake", "0" * 64, None
+
+    class decision:  # noqa: N801 - stands for an attribute
+        threshold = 0.5
+
+        @staticmethod
+        def probability(normal, sick):
+            return 1 / (1 + np.exp(normal - sick))
+
+
+def test_model_probe_measures_how_answers_move(monkeypatch):
+    labels = np.array([0, 1] * 10)
+    pixels = np.full((20, SIDE, SIDE), 80, np.uint8) + (40 * labels).astype(np.uint8)[:, None, None]
+    monkeypatch.setattr(model_probes, "held_out", lambda *_: (pixels, labels, np.arange(20)))
+    monkeypatch.setattr(model_probes, "open_engine", lambda *_: Brightness())
+    found = model_probes.probe_checkpoint(FakeCheckpoint(), "data")
+    assert [view["auc"]["value"] for view in found["views"]] == [1.0] * (3 + 5 + 4)
+    assert found["views"][0]["mean_pneumonia"] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert {view["changed_answers"] for view in found["views"]} == {0.0}
+
+
+def test_a_checkpoint_that_names_no_held_out_pictures_is_not_scored():
+    with pytest.raises(model_probes.NoHeldOutPictures, match="which pictures it was trained on is unknown"):
+        model_probes.held_out(FakeCheckpoint(), "data")

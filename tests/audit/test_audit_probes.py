@@ -1,0 +1,145 @@
+"""Shortcut probes, shift and labels: a planted one is found, clean data gives chance or silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from audit_folders import name_of
+from PIL import Image, ImageFilter
+from sklearn.metrics import roc_auc_score
+
+from hf_model.audit import label_quality, measures, shift, shortcuts
+from hf_model.audit.findings import GUESSABLE
+from hf_model.audit.pictures import Header
+from hf_model.audit.probing import auc_entry, linear, out_of_fold
+
+
+def table(pictures):
+    return {p["key"]: p["auc"] for p in shortcuts.run_probes(pictures, measures.measure(pictures))}
+
+
+def test_clean_metadata_tells_nothing(clean_folder, read):
+    metadata = table(read(clean_folder))["metadata"]
+    # every file has the same size and length, so trees can only give one score to all of a fold
+    assert metadata["interval"][0] < 0.5 < metadata["interval"][1] or metadata["value"] == 0.5
+
+
+def test_a_class_saved_at_another_size_is_a_metadata_shortcut(folder, read):
+    for path in (folder / "train" / "NORMAL").iterdir():
+        Image.open(path).resize((128, 110)).save(path)
+    metadata = table(read(folder))["metadata"]
+    assert metadata["value"] == 1.0
+    assert metadata["interval"][0] > GUESSABLE
+
+
+def test_a_blurred_class_is_a_sharpness_shortcut_in_the_direction_that_it_has(folder, read):
+    for split in ("train", "test"):
+        for path in (folder / split / "PNEUMONIA").iterdir():
+            Image.open(path).filter(ImageFilter.GaussianBlur(2)).save(path)
+    pictures = read(folder)
+    taken = measures.measure(pictures)
+    sharp = next(p for p in shortcuts.run_probes(pictures, taken) if p["key"] == "sharpness")
+    assert sharp["auc"]["value"] == 1.0
+    assert sharp["how"].endswith("normal is sharper")
+    assert shortcuts.sharpness_on_test(pictures, taken)["value"] == 1.0
+
+
+def test_statistics_of_a_picture_worked_out_by_hand():
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:, 4:] = 200
+    found = dict(zip(measures.STATISTICS, measures.picture_statistics(pixels, np.bincount(pixels.ravel(), minlength=256)),
+                     strict=True))  # fmt: skip
+    assert found["mean"] == 100
+    assert found["standard deviation"] == 100
+    assert found["horizontal gradient"] == pytest.approx(200 / 7)  # one step of 200 in seven differences
+    assert found["vertical gradient"] == 0
+    assert (found["share of black"], found["share of white"]) == (0.5, 0)
+    assert (found["percentile 25"], found["percentile 75"]) == (0, 200)
+    assert found["border mean"] == 100
+    assert found["asymmetry"] == 200
+    assert found["Laplacian"] == pytest.approx(2 * 200 / 6)  # two of six inner columns see the step
+
+
+def test_metadata_of_one_file_worked_out_by_hand():
+    row = shortcuts.metadata_features([Header(4800, "", "JPEG", "L", 40, 30), Header(10, "")])
+    assert row[0].tolist() == [40, 30, 40 / 30, 1200, 4800, 4, 0]
+    assert row[1].tolist() == [0, 0, 0, 1, 10, 10, 1]
+
+
+def test_the_mask_keeps_nothing_of_the_lungs():
+    small = np.zeros((1, 32, 32), np.uint8)
+    small[0, shortcuts.lungs_box(32, 32)[0], shortcuts.lungs_box(32, 32)[1]] = 255
+    outside = shortcuts.outside_lungs(small)
+    assert outside.max() == 0
+    assert outside.shape == (1, 32 * 32 - 24 * 26)  # rows 4 to 28, columns 3 to 29
+
+
+def test_auc_is_scikit_learns_and_clusters_widen_it():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], 60)
+    score = rng.normal(size=120) + labels
+    alone, paired = (auc_entry(score, labels, groups) for groups in (np.arange(120), np.arange(120) // 6))
+    assert alone["value"] == pytest.approx(roc_auc_score(labels, score))
+    assert alone["groups"] == 120
+    assert paired["groups"] == 20
+    low, high = alone["delong"]
+    assert low < alone["value"] < high
+
+
+def test_out_of_fold_never_sees_the_patient():
+    # every patient has one random label and one random mark: only a model that saw the patient could know the label
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(60), 4)
+    labels = rng.permutation(np.repeat([0, 1], 30))[patient]
+    features = np.eye(60)[patient]
+    score = out_of_fold(linear(0, 1.0), features, labels, patient)
+    assert abs(roc_auc_score(labels, score) - 0.5) < 0.15
+
+
+def test_too_few_patients_are_refused():
+    with pytest.raises(ValueError, match="at least two patients of each class"):
+        out_of_fold(linear(0), np.zeros((4, 1)), np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]))
+
+
+def test_clean_splits_show_no_shift_and_a_darker_test_split_does(clean_folder, folder, read):
+    clean = read(clean_folder)
+    for entry in shift.tell_apart(clean, measures.measure(clean)):
+        assert entry["auc"]["interval"][0] < GUESSABLE
+    for path in (folder / "test").rglob("*.bmp"):
+        Image.open(path).point(lambda grey: grey * 0.6).save(path)
+    shifted = read(folder)
+    taken = measures.measure(shifted)
+    assert min(e["auc"]["value"] for e in shift.tell_apart(shifted, taken) if e["view"] == "simple statistics") > 0.95
+    means = [e["difference"] for e in shift.compare_statistics(shifted, taken) if e["statistic"] == "mean"]
+    assert max(means) < -2
+
+
+def test_prevalence_counts_every_row(clean_folder, read):
+    shares = shift.prevalence(read(clean_folder))
+    assert {k: (v["n"], v["pneumonia"], v["value"]) for k, v in shares.items()} == {
+        "train": (96, 48, 0.5),
+        "test": (48, 24, 0.5),
+    }
+
+
+def features_of(pictures):
+    taken = measures.measure(pictures)
+    at = pictures.development
+    return np.hstack([taken.statistics[at], taken.small[at].reshape(len(at), -1)])
+
+
+def test_clean_labels_raise_no_suspect(clean_folder, read):
+    pictures = read(clean_folder)
+    assert label_quality.find_label_issues_in(pictures, features_of(pictures), "thumbnails")["suspects"] == 0
+
+
+def test_flipped_labels_are_listed_and_nothing_is_dropped(folder, read):
+    flipped = [name_of(2, 0, pneumonia=True), name_of(2, 1, pneumonia=True), name_of(5, 0, pneumonia=True)]
+    for name in flipped:
+        (folder / "train/PNEUMONIA" / name).rename(folder / "train/NORMAL" / name)
+    pictures = read(folder)
+    found = label_quality.find_label_issues_in(pictures, features_of(pictures), "thumbnails")
+    assert {entry["file"] for entry in found["list"]} == {f"train/{name}" for name in flipped}
+    assert found["by_label"] == {"NORMAL": 3, "PNEUMONIA": 0}
+    assert max(entry["confidence"] for entry in found["list"]) < 0.5
+    assert found["n"] == 96
