@@ -8,16 +8,17 @@ where the checkpoint's gate refuses it, the gate is put aside for the pictures, 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import phantom
-from conftest import CHROMIUM
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 COLOURS = 200
 """A palette of 200 colours makes a screenshot a third of its size, and nobody sees it."""
 
