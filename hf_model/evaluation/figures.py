@@ -148,11 +148,12 @@ def reliability_diagram(scores: Scores, decision: Decision, ece: dict | None = N
     low, high = wilson(np.round(observed * count), count)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
     label = "pictures in ten bins" if not ece else f"binned ECE {ece['binned']:.3f} (adaptive {ece['adaptive']:.3f})"
-    axes.errorbar(table["mean_probability"], observed, yerr=np.abs([observed - low, high - observed]), fmt="o-",
+    axes.errorbar(table["mean_probability"], observed, yerr=np.abs([observed - low, high - observed]), fmt="o",
                   color=BLUE, markersize=6, capsize=3, label=label)  # fmt: skip
     for x, y, number in zip(table["mean_probability"], observed, count, strict=True):
         axes.annotate(str(number), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=8, color=GREY)
-    _unit(axes, "Mean probability of pneumonia", "Observed share of pneumonia", "upper left")
+    _unit(axes, "Mean probability of pneumonia", "Observed share of pneumonia", None)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     return figure
 
 

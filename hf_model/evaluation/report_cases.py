@@ -24,7 +24,7 @@ def comparison(content: dict[str, Any]) -> Section | None:
     sentence = (
         f"Decisions, each at its own threshold: {exact['only_first_right']} pictures only {found['first']} gets right, "
         f"{exact['only_second_right']} only {found['second']}; exact McNemar p = {exact['p_value']:.3g}. The intervals "
-        "are a paired bootstrap over patients; one that holds 0 shows no difference."
+        "are a paired bootstrap over patients; one that holds 0 leaves open which is better."
     )
     return Section("comparison", f"Against {found['second']}", table(head, rows) + text(sentence))
 
@@ -47,9 +47,13 @@ def errors(content: dict[str, Any], thumbnails: dict[int, tuple[str, ...]]) -> S
             listing = table(["File", "Probability", "Answer"], rows)
             label = "The others, by name" if shown else "By name"
             body += f"<details{'' if shown else ' open'}><summary>{label} ({len(rest)})</summary>{listing}</details>"
-    lead = text("At the default threshold, the most wrong first. The second picture of a pair is the class activation "
-                "map over the radiograph: the brighter, the more the place speaks for pneumonia. It shows what moved "
-                "the model, not where disease is.")  # fmt: skip
+    sentence = "At the default threshold, the most wrong first."
+    if thumbnails:
+        sentence += (
+            " The second picture of a pair is the class activation map over the radiograph: the brighter, the more the "
+            "place speaks for pneumonia. It shows what moved the model, not where disease is."
+        )
+    lead = text(sentence)
     return Section("errors", "Every wrong picture", lead + body)
 
 

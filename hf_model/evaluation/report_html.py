@@ -24,6 +24,10 @@ class Case:
     picture: bytes
     overlay: bytes | None
 
+    def addresses(self) -> tuple[str, ...]:
+        """Both as ``data:`` addresses."""
+        return tuple(data_uri(part, "image/jpeg") for part in (self.picture, self.overlay) if part is not None)
+
 
 def page(content: dict[str, Any], figures: dict[str, bytes], cases: list[Case]) -> str:
     """The HTML page.
@@ -32,10 +36,7 @@ def page(content: dict[str, Any], figures: dict[str, bytes], cases: list[Case]) 
     of some or all of ``content["errors"]`` ("row" joins them).
     """
     images = {name: data_uri(svg, "image/svg+xml") for name, svg in figures.items()}
-    thumbnails = {
-        case.row: tuple(data_uri(part, "image/jpeg") for part in (case.picture, case.overlay) if part is not None)
-        for case in cases
-    }
+    thumbnails = {case.row: case.addresses() for case in cases}
     parts: list[Section | None] = [
         report_promise.promise(content),
         sections.points(content, images),

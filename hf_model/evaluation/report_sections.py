@@ -165,12 +165,20 @@ def stability(content: dict[str, Any]) -> Section | None:
         flips, point = entry["flips"]["default"], record["points"]["default"]
         split = f"<small>{flips['to_normal']} to normal, {flips['to_pneumonia']} to pneumonia</small>"
         largest = f"{entry['largest_difference']:.3f}<small>{escape(entry['largest_difference_name'])}</small>"
-        rows.append([name, entry["n"], f"{entry['mean_absolute_difference']:.4f}",
-                     f"{entry['mean_difference']['all']:+.4f}", Markup(largest),
+        signed = f"<small>with its sign {entry['mean_difference']['all']:+.3f}</small>"
+        mean = f"{entry['mean_absolute_difference']:.3f}{signed}"
+        rows.append([Markup(f"{escape(name)}<small>{entry['n']} pictures</small>"), Markup(mean), Markup(largest),
                      Markup(f"{flips['count']} ({percent(flips['rate']['value'])}){split}"),
                      number(record["auc"]), rate(point["sensitivity"]), rate(point["specificity"])])  # fmt: skip
-    head = ["Same pictures as", "Pictures", "Mean absolute difference", "Mean difference", "Largest",
-            "Decisions that flip", "AUC", "Sensitivity", "Specificity"]  # fmt: skip
+    head = [
+        "Same pictures as",
+        "Mean difference",
+        "Largest",
+        "Decisions that flip",
+        "AUC",
+        "Sensitivity",
+        "Specificity",
+    ]
     lead = text("How far the probability moves when only the rendering of a picture changes: how it was resized, "
                 "compressed, blurred or sharpened. It should hardly move.")  # fmt: skip
     notes = "".join(text(f"{name}: {how}.", "note") for name, how in content.get("perturbation_notes", {}).items())

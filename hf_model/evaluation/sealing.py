@@ -52,7 +52,13 @@ def openings(metrics: Mapping[str, Any] | None, weights_sha256: str) -> list[dic
 
 
 def open_test(
-    folder: Path, weights_sha256: str, renderings: Sequence[str], *, reopen: bool, writable: bool = True
+    folder: Path,
+    weights_sha256: str,
+    renderings: Sequence[str],
+    *,
+    reopen: bool,
+    writable: bool = True,
+    by: str = "evaluate",
 ) -> dict[str, Any]:
     """Record an opening in ``metrics.json`` of the checkpoint folder and return its entry.
 
@@ -74,7 +80,7 @@ def open_test(
         "weights_sha256": weights_sha256,
         "renderings": list(renderings),
         "count": len(before) + 1,
-        "by": "evaluate",
+        "by": by,
     }
     if writable:
         metrics["test_openings"] = [*(metrics.get("test_openings") or []), entry]

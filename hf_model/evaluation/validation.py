@@ -43,9 +43,15 @@ def _verdict(point: OperatingPoint, errors: int, patients: int) -> dict[str, Any
     value, interval = 1 - errors / patients, clopper_pearson(patients - errors, patients)
     who = "with pneumonia" if point.kind == "sensitivity" else "without pneumonia"
     target = f"a {point.kind} of at least {100 * point.target:g} %"
+    sure = f"with {100 * point.confidence:g} % confidence"
+    known = {
+        HOLDS: f"at least {100 * lower:.1f} % {sure}",
+        BROKEN: f"at most {100 * upper:.1f} % {sure}",
+        OPEN: f"at least {100 * lower:.1f} % and at most {100 * upper:.1f} %, each {sure}",
+    }[verdict]
     facts = (
-        f"{errors} of {patients} patients {who} fall on the wrong side of {point.threshold:.4f}: {point.kind} "
-        f"{100 * value:.1f} % (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %)."
+        f"{errors} of {patients} patients {who} fall on the wrong side of {point.threshold:.4f}, a {point.kind} of "
+        f"{100 * value:.1f} %, {known}."
     )
     sentence = {
         HOLDS: f"The promise of {target} holds here: {facts}",

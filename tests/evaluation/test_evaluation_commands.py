@@ -8,66 +8,13 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageFilter
 
-from hf_model.evaluation import evaluate_cli, figure_set, recalibrate_cli
+from hf_model.evaluation import evaluate_cli, figure_set
 from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.operating_point import fit_decision
-from hf_model.evaluation.picture_set import PictureSet, score
 from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import sha256
 from hf_model.inference.classifier import Classifier
-
-
-def write_pictures(folder: Path, splits: dict[str, int], *, first: int = 0, smooth: bool = False) -> Path:
-    """An image folder ``<split>/<CLASS>/<name>``; one or two 64 px pictures a patient, pneumonia brighter."""
-    number = first
-    for split, patients in splits.items():
-        for label, kind in enumerate(("NORMAL", "PNEUMONIA")):
-            target = folder / split / kind
-            target.mkdir(parents=True)
-            for patient in range(number, number + patients):
-                for picture in range(1 + patient % 2):
-                    noise = np.random.default_rng([patient, picture, label]).normal(0, 30, (64, 64))
-                    level = np.linspace(60, 160, 64) + 25 * label
-                    image = Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8))
-                    image = image.filter(ImageFilter.GaussianBlur(1)) if smooth else image
-                    aetiology = ("bacteria", "virus")[patient // 2 % 2]
-                    name = f"person{patient}_{aetiology}_{picture}" if label else f"IM-{patient:04d}-{picture:04d}"
-                    image.save(target / f"{name}.png")
-        number += patients
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set called "set": 62 patients a class in train, 12 in test; and a smoother rendering of its test."""
-    folder = tmp_path_factory.mktemp("data")
-    write_pictures(folder / "set", {"train": 62, "test": 12})
-    write_pictures(folder / "set-smooth", {"train": 62, "test": 12}, smooth=True)
-    write_pictures(folder / "elsewhere", {"train": 62}, first=500)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, pictures: Path) -> Path:
-    """A checkpoint that "was trained on" the set: random weights, a decision fitted on its train split."""
-    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    shutil.copytree(tiny_base, folder)
-    classifier = Classifier.from_pretrained(folder, engine="torch")
-    scores = score(classifier, PictureSet.open(str(pictures / "set"), "train")).scores
-    scores.to_csv(folder / "scores" / "calibration.csv")
-    fit_decision(scores, provenance={"weights_sha256": classifier.model_hash}).save(folder)
-    metrics = {"data": {"dataset": "somewhere/set", "renderings": ["set", "set-smooth"]}, "seed": 3}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    return folder
-
-
-@pytest.fixture
-def checkpoint(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "tiny"))
 
 
 @pytest.fixture
@@ -253,44 +200,3 @@ def test_mistakes_are_one_line_and_open_nothing(checkpoint, pictures, tmp_path, 
     lines = capsys.readouterr().err.strip().splitlines()
     assert message in lines[-1]
     assert "test_openings" not in json.loads((checkpoint / "metrics.json").read_text())
-
-
-def recalibrate(*words: object) -> int:
-    return recalibrate_cli.main(["--engine", "torch", *map(str, words)])
-
-
-def test_recalibration_changes_the_decision_and_nothing_else(checkpoint, pictures, tmp_path, capsys):
-    new = tmp_path / "local"
-    assert recalibrate("--checkpoint", checkpoint, "--dataset", pictures / "elsewhere", "--output", new) == 0
-    assert "default: Threshold" in capsys.readouterr().out
-    for name in ("model.safetensors", "config.json", "preprocessor_config.json"):
-        assert (new / name).read_bytes() == (checkpoint / name).read_bytes()
-    decision, local = Decision.load(new), Scores.from_csv(new / "scores" / "calibration.csv")
-    expected = fit_decision(local)
-    assert (decision.temperature, decision.bias, decision.points) == (
-        expected.temperature, expected.bias, expected.points)  # fmt: skip
-    facts = decision.provenance
-    assert (facts["dataset"], facts["split"], facts["recalibrated"]) == ("elsewhere", "train", True)
-    assert facts["weights_sha256"] == sha256(new / "model.safetensors")
-    assert json.loads((new / "metrics.json").read_text())["recalibration"]["before"]["threshold"] == (
-        Decision.load(checkpoint).threshold
-    )
-    probability = Classifier.from_pretrained(new, engine="torch").predict(
-        next((pictures / "elsewhere").rglob(local.names[0])), heat_map=False
-    )
-    assert probability.probability == pytest.approx(decision.probability(*local.logits[0].tolist()), abs=1e-5)
-    assert np.isfinite(local.logits).all()
-
-
-def test_recalibration_refuses_what_proves_nothing(checkpoint, pictures, tmp_path, capsys):
-    few = write_pictures(tmp_path / "few", {"train": 12}, first=900)
-    for words, message in (
-        (["--dataset", few], "needs at least 59 with pneumonia"),
-        (["--dataset", pictures / "set", "--split", "test"], "own test split"),
-        (["--dataset", pictures / "set", "--split", "train"], "trained on"),
-    ):
-        assert recalibrate("--checkpoint", checkpoint, "--output", tmp_path / "new", *words) == 2
-        assert message in capsys.readouterr().err
-        assert not (tmp_path / "new").exists()
-    assert recalibrate("--checkpoint", checkpoint, "--dataset", few, "--output", checkpoint) == 2
-    assert "is there already" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""metrics.py, hf_metric.py, prevalence.py and comparison.py against scikit-learn, statsmodels and hand counts."""
+"""metrics.py, hf_metric.py and prevalence.py against scikit-learn, statsmodels and hand counts."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import Table2x2
-from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from hf_model.evaluation import comparison
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import confusion, evaluation_record, probability_of
 from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.prevalence import likelihood_ratios, predictive_values
-from hf_model.evaluation.scores import Scores
 
 
 @pytest.fixture
@@ -187,71 +184,6 @@ def test_no_false_alarm_still_gives_finite_ratios():
     assert found["lr_negative"]["interval"][0] > 0
     with pytest.raises(ValueError, match="both classes"):
         likelihood_ratios(0, 0, 40, 0)
-
-
-def moved(scores: Scores, by: np.ndarray) -> Scores:
-    logits = scores.logits + np.stack([np.zeros(len(scores)), by], axis=1)
-    return Scores(logits, scores.labels, scores.names, scores.patients)
-
-
-def test_agreement_counts_flips_by_hand():
-    first = Scores(np.array([[0, 2.0], [0, -2.0], [0, 0.1], [0, 3.0]]), [1, 0, 0, 1], list("abcd"), list("abcd"))
-    second = moved(first, np.array([0.0, 3.0, -0.2, -3.5])).select([3, 1, 2, 0])
-    found = comparison.rendering_agreement(first, second, Decision())
-    gap = [0.0, 1 / (1 + math.exp(-1)) - 1 / (1 + math.exp(2)), 1 / (1 + math.exp(0.1)) - 1 / (1 + math.exp(-0.1)),
-           1 / (1 + math.exp(0.5)) - 1 / (1 + math.exp(-3))]  # fmt: skip
-    assert found["mean_absolute_difference"] == pytest.approx(np.abs(gap).mean(), abs=1e-12)
-    assert found["mean_difference"]["pneumonia"] == pytest.approx((gap[0] + gap[3]) / 2, abs=1e-12)
-    assert (found["largest_difference"], found["largest_difference_name"]) == (pytest.approx(abs(gap[1])), "b")
-    flips = found["flips"]["0.5"]
-    assert (flips["count"], flips["to_normal"], flips["to_pneumonia"]) == (3, 2, 1)
-    assert found["answers_changed"] == 3
-
-
-def test_pictures_are_joined_by_name_or_refused(scores):
-    other = Scores(scores.logits, 1 - scores.labels, scores.names, scores.patients)
-    with pytest.raises(ValueError, match="different labels"):
-        comparison.paired(scores, other)
-    renamed = Scores(scores.logits, scores.labels, [f"x{name}" for name in scores.names], scores.patients)
-    with pytest.raises(ValueError, match="No picture is in both"):
-        comparison.paired(scores, renamed)
-    with pytest.raises(ValueError, match="comes twice"):
-        comparison.paired(scores, scores.select([0, 0]))
-
-
-def test_mcnemar_equals_statsmodels():
-    generator = np.random.default_rng(0)
-    first, second = generator.random(300) < 0.9, generator.random(300) < 0.85
-    table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
-    found = comparison.mcnemar(first, second)
-    assert found["p_value"] == pytest.approx(sm_mcnemar(table, exact=True).pvalue, abs=1e-12)
-    assert (found["only_first_right"], found["only_second_right"]) == (table[0][1], table[1][0])
-    assert comparison.mcnemar(first, first)["p_value"] == 1.0
-
-
-def test_a_better_checkpoint_is_told_from_a_copy(test_set):
-    better = moved(test_set, np.where(test_set.labels == 1, 1.0, -1.0))
-    found = comparison.compare(test_set, better, Decision(), Decision(), replicates=300)
-    assert found["auc"]["interval"][0] > 0
-    assert found["auc"]["difference"] == pytest.approx(
-        sk.roc_auc_score(test_set.labels, better.margins) - sk.roc_auc_score(test_set.labels, test_set.margins)
-    )
-    assert found["auc"]["delong_p_value"] < 1e-6
-    assert found["mcnemar"]["all"]["p_value"] < 1e-6
-    same = comparison.compare(test_set, test_set, Decision(), Decision(), replicates=50)
-    assert same["accuracy"]["interval"] == [0.0, 0.0]
-    assert same["mcnemar"]["pneumonia"]["p_value"] == 1.0
-
-
-def test_the_paired_bootstrap_has_the_width_of_the_paired_delong_test(test_set):
-    generator = np.random.default_rng(3)
-    noisy = moved(test_set, 0.8 * generator.normal(size=len(test_set)))
-    alone = [Scores(s.logits, s.labels, s.names, [""] * len(s)) for s in (test_set, noisy)]
-    found = comparison.compare(*alone, Decision(), Decision(), replicates=1000)["auc"]
-    from hf_model.evaluation.intervals import delong_test
-
-    error = delong_test(test_set.margins, noisy.margins, test_set.labels)[1]
-    assert found["interval"][1] - found["interval"][0] == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
 def test_the_threshold_itself_is_pneumonia():
