@@ -19,8 +19,6 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-COLOURS = 200
-"""A palette of 200 colours makes a screenshot a third of its size, and nobody sees it."""
 
 
 def main(argv: list[str]) -> int:
@@ -97,9 +95,10 @@ def _open(browser: object, address: str, scheme: str, size: tuple[int, int]) -> 
 
 def _save(page: Page, path: Path, *, full: bool) -> None:
     page.screenshot(path=path, full_page=full)
+    # No palette: it would draw steps into the heat map.
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+        plain = picture.convert("RGB")
+    plain.save(path, optimize=True)
     print(f"{path} ({path.stat().st_size // 1024} KiB)")
 
 
