@@ -130,16 +130,16 @@ def test_delong_covers_over_2000_simulations():
 
 def test_the_patient_bootstrap_covers_where_one_that_draws_pictures_does_not():
     generator = np.random.default_rng(2)
-    codes, pictures = np.repeat(np.arange(160), 2), np.arange(320)
-    labels = (codes >= 70).astype(int)
+    codes, pictures = np.repeat(np.arange(140), 2), np.arange(280)
+    labels = (codes >= 60).astype(int)
     truth = norm.cdf(1.5 / np.sqrt(2 * 1.25))
     covered = {"patients": 0, "pictures": 0}
     weights = {
-        name: np.concatenate(list(intervals.cluster_weights(member, replicates=300, seed=4)))
+        name: np.concatenate(list(intervals.cluster_weights(member, replicates=250, seed=4)))
         for name, member in (("patients", codes), ("pictures", pictures))
     }
     for run in range(2000):
-        score = generator.normal(size=160)[codes] + 0.5 * generator.normal(size=320) + 1.5 * labels
+        score = generator.normal(size=140)[codes] + 0.5 * generator.normal(size=280) + 1.5 * labels
         for name in covered if run < 200 else ("patients",):
             low, high = intervals.percentile(intervals.weighted_auc(score, labels, weights[name]))
             covered[name] += low <= truth <= high
