@@ -10,6 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# two test processes share two cores: a thread each is faster than two that wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -96,6 +98,13 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
+    # a base checkpoint has seen pictures: running statistics of some, as a pre-trained one would have
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the plain mean over batches
+    grey = np.stack([chest(seed, pneumonia=seed % 2 == 1) for seed in range(32)])
+    with torch.no_grad():
+        model.train()(pixel_values=torch.from_numpy(Preprocessing(height=64, width=64).normalize(grey)))
     folder = tmp_path_factory.mktemp("tiny") / "base"
     model.save_pretrained(folder)
     Preprocessing(height=64, width=64).save(folder)

@@ -186,7 +186,7 @@ def _labels(part: dict[str, Any] | None) -> list[Finding]:
         return [finding(NOTE, "labels", "No label contradicts what the other patients' pictures suggest.")]
     first = part["list"][0]
     text = (
-        f"{part['suspects']} of {part['n']:,} labels look doubtful to a classifier that never saw the patient",
+        f"{part['suspects']} of {part['n']:,} labels look wrong to a classifier that never saw the patient",
         "(its AUC:",
         f"{auc_text(part['auc'])}). The most doubtful is {first['file']}, {first['label']}, to which it gives",
         f"{100 * first['confidence']:.1f} %. They are listed for a reader and dropped nowhere.",

@@ -17,25 +17,25 @@ from hf_model.config import LABELS
 logger = logging.getLogger(__name__)
 
 
-def rank_suspects(labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Positions of likely mislabelled pictures, the likeliest first, int64 (K,).
+def rank_suspects(labels: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the pictures whose label the probability contradicts, the strongest contradiction first.
 
     Args:
         labels: int (M,). probability: float (M,), out of fold, of class 1.
 
-    A picture is suspect if it counts as an error in the confident joint and the pruning by noise rate both (cleanlab's
-    ``filter_by="both"``); either alone lists many that are only hard. The rank is by the probability that
-    their label was given.
+    Returns:
+        int64 (K,) positions, and bool (K,): which of them confident learning calls label errors too (cleanlab's
+        ``filter_by="both"``: pruning by class and by noise rate). It is the stricter: it asks for more confidence
+        than the average picture of the other class has.
     """
     from cleanlab.filter import find_label_issues
 
-    return np.asarray(
-        find_label_issues(
-            labels, np.stack([1 - probability, probability], axis=1), filter_by="both", n_jobs=1,
-            return_indices_ranked_by="self_confidence",
-        ),
-        dtype=np.int64,
-    )  # fmt: skip
+    both = np.stack([1 - probability, probability], axis=1)
+    given = both[np.arange(len(labels)), labels]
+    order = np.argsort(given, kind="stable")
+    positions = order[given[order] < 0.5]
+    confident = find_label_issues(labels, both, filter_by="both", n_jobs=1)
+    return positions, confident[positions]
 
 
 def find_label_issues_in(pictures: Pictures, features: np.ndarray, how: str, seed: int = 0) -> dict[str, Any]:
@@ -47,20 +47,22 @@ def find_label_issues_in(pictures: Pictures, features: np.ndarray, how: str, see
     at = pictures.development
     labels, groups = pictures.labels[pictures.kept[at]], pictures.groups[at]
     probability = out_of_fold(linear(seed), features, labels, groups, seed)
-    suspects = rank_suspects(labels, probability)
     listed = []
-    for position in suspects.tolist():
+    for position, confident in zip(*rank_suspects(labels, probability), strict=True):
         row = int(pictures.kept[at[position]])
         listed.append({
             "file": pictures.where(row), "position": int(at[position]), "label": LABELS[labels[position]],
             "confidence": float(probability[position] if labels[position] else 1 - probability[position]),
+            "confident": bool(confident),
         })  # fmt: skip
-    counts = {name: sum(entry["label"] == name for entry in listed) for name in LABELS}
+    suspects = [entry for entry in listed if entry["confident"]]
+    counts = {name: sum(entry["label"] == name for entry in suspects) for name in LABELS}
     return {
         "how": how,
         "auc": auc_entry(probability, labels, groups, seed),
         "n": len(labels),
-        "suspects": len(listed),
+        "disagree": len(listed),
+        "suspects": len(suspects),
         "by_label": counts,
         "list": listed,
     }

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
-from datasets.exceptions import DatasetNotFoundError
+from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
 
 from hf_model.config import LABEL2ID, LABELS
 
@@ -62,13 +62,13 @@ def _load(name_or_folder: str, token: str | None, cache_dir: str | None) -> Data
             f"--dataset {name_or_folder}: neither a folder here nor a data set that the Hub shows you. "
             "Check the spelling; a private one needs HF_TOKEN."
         ) from error
-    except (ConnectionError, OSError) as error:
-        raise DatasetError(f"--dataset {name_or_folder} could not be read: {error}") from error
-    except ValueError as error:  # datasets: no supported data files, unmatched patterns, mixed formats
+    except (DataFilesNotFoundError, ValueError) as error:  # no supported files, unmatched patterns, mixed formats
         raise DatasetError(
             f"--dataset {name_or_folder} holds no pictures that can be read: {error} Expected Parquet files, or "
             "folders NORMAL and PNEUMONIA (also below train, validation and test)."
         ) from error
+    except OSError as error:  # ConnectionError is one
+        raise DatasetError(f"--dataset {name_or_folder} could not be read: {error}") from error
 
 
 def _refuse_zip(folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_model.config import DEFAULT_THRESHOLD
 from hf_model.evaluation import calibration, intervals
-from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.decision import Decision, sigmoid
 from hf_model.evaluation.prevalence import likelihood_ratios
 from hf_model.evaluation.scores import Scores
 
@@ -59,9 +59,14 @@ def evaluation_record(
 
 
 def _thresholds(decision: Decision) -> dict[str, float | None]:
-    """Point name -> threshold; "default" falls back to 0.5 as the decision does, the others to None."""
+    """Point name -> threshold; "default" falls back to 0.5 as the decision does, the others to None.
+
+    "argmax" is the larger logit, a plain softmax of 0.5: what ``transformers.pipeline`` answers, which knows neither
+    temperature nor bias, and what figures of other projects "at 0.5" mean. Without a bias it is the point "0.5".
+    """
     points = {name: point.threshold for name, point in decision.points.items()}
-    return {str(DEFAULT_THRESHOLD): DEFAULT_THRESHOLD, **points, "default": decision.threshold}
+    argmax = {"argmax": sigmoid(decision.bias)} if decision.bias else {}
+    return {str(DEFAULT_THRESHOLD): DEFAULT_THRESHOLD, **argmax, **points, "default": decision.threshold}
 
 
 def _auc(scores: Scores, replicates: np.ndarray) -> dict[str, Any]:

@@ -139,6 +139,8 @@ def _rendering(name: str, record: dict[str, Any]) -> str:
         f"Average precision {with_interval(record.get('average_precision'))}.",
     ]
     rows = []
+    if (record.get("points") or {}).get("argmax"):
+        facts.append('"Larger logit" is what `transformers.pipeline` answers, which knows no calibration.')
     for key, label in POINTS.items():
         if point := (record.get("points") or {}).get(key):
             counts = point.get("confusion") or {}

@@ -20,7 +20,7 @@ KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"
 PLACEHOLDER = "path/to/this/folder"
 """Stands in the card's code for the model's name while it has none; a push puts the repository's in its place."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-POINTS = {"0.5": "0.5", "default": "default", "rule_out": "rule-out", "rule_in": "rule-in"}
+POINTS = {"0.5": "0.5", "argmax": "larger logit", "default": "default", "rule_out": "rule-out", "rule_in": "rule-in"}
 """Key in the records -> name in the card, in the order of the tables."""
 
 

@@ -18,6 +18,9 @@ FETCHED = (
     "openvino_model.xml",
     "openvino_model.bin",
     "README.md",
+    "scores/*.csv",
+    "training_curves.png",
+    "confusion_matrix.png",
 )
 """All that is ever downloaded: no pickle, no code."""
 

@@ -56,7 +56,7 @@ class Desk:
         """``folder`` is the checkpoint's, for its held-out scores; ValueError if they cannot be read."""
         self.classifier = classifier
         self.decision = classifier.decision
-        self.held_out = HeldOut.load(folder, classifier.decision) if folder else None
+        self.held_out = HeldOut.load(folder, classifier.decision, classifier.metrics) if folder else None
 
     def performance(self, threshold: float) -> Performance | None:
         """Held-out figures at a threshold: counted, or for a checkpoint without scores the recorded ones, or None."""

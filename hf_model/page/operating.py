@@ -1,7 +1,7 @@
 """How often the model is right at any threshold: counted on the held-out pictures that the checkpoint carries.
 
-The checkpoint's ``scores/test.csv`` holds the two logits and the label of every held-out picture, so a threshold that
-nobody evaluated beforehand can be counted at once. Standard library only: 624 rows need no numpy.
+The stored scores of the test split (``held_out_file``) hold the two logits and the label of every held-out picture, so
+a threshold that nobody evaluated beforehand can be counted at once. Standard library only: 624 rows need no numpy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from hf_model.config import PNEUMONIA
 from hf_model.evaluation.decision import Decision
 
-SCORES = "scores/test.csv"
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -75,13 +74,13 @@ class HeldOut:
     healthy: tuple[float, ...]
 
     @classmethod
-    def load(cls, folder: str | Path, decision: Decision) -> HeldOut | None:
-        """Read ``scores/test.csv`` of a checkpoint folder; None if it has none, or pictures of one class only.
+    def load(cls, folder: str | Path, decision: Decision, metrics: dict[str, Any] | None = None) -> HeldOut | None:
+        """Read the stored test scores of a checkpoint folder; None if it has none, or pictures of one class only.
 
         ``decision`` turns the logits into the probabilities that the page shows. Raises ValueError naming file and
         line when a row cannot be read.
         """
-        path = Path(folder) / SCORES
+        path = held_out_file(Path(folder), metrics)
         if not path.is_file():
             return None
         groups: tuple[list[float], list[float]] = ([], [])
@@ -102,6 +101,13 @@ class HeldOut:
         found = len(self.sick) - bisect_left(self.sick, threshold)
         cleared = bisect_left(self.healthy, threshold)
         return Performance(threshold, Rate(found, len(self.sick)), Rate(cleared, len(self.healthy)))
+
+
+def held_out_file(folder: Path, metrics: dict[str, Any] | None) -> Path:
+    """``scores/test-<rendering>.csv`` of the first rendering that metrics.json reports, else ``scores/test.csv``."""
+    rendering = next(iter((metrics or {}).get("test") or {}), None)
+    named = folder / "scores" / f"test-{rendering}.csv"
+    return named if named.is_file() else folder / "scores" / "test.csv"
 
 
 def recorded(metrics: dict[str, Any] | None, threshold: float) -> Performance | None:

@@ -52,7 +52,7 @@ class TrainingRows(Dataset):
 
 @dataclass
 class TrainingCollator:
-    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), soft ``targets`` (B, 2), by seed, epoch and rows alone."""
+    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), ``targets`` (B, 2), by seed, epoch and rows alone."""
 
     rows: TrainingRows
     preprocessing: Preprocessing

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from hf_model.config import SCHEMA_VERSION
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
+from hf_model.evaluation import sealing
 from hf_model.evaluation.comparison import rendering_agreement
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import evaluation_record
@@ -57,6 +58,7 @@ class Finisher:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.base.model.to(memory_format=torch.contiguous_format).save_pretrained(self.folder)
         self.base.preprocessing.save(self.folder)
+        self.base.model.to(memory_format=torch.channels_last)
         return hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
 
     def scores(self, pixels: Pixels, what: str) -> Scores:
@@ -96,26 +98,17 @@ class Finisher:
         same weights takes the stored logits: the split is not opened a second time.
         """
         files = {name: self.folder / "scores" / f"test-{name}.csv" for name in self.data.test}
-        openings = stored_openings(self.folder, weights)
-        if openings and all(file.exists() for file in files.values()):
-            return {name: Scores.from_csv(file) for name, file in files.items()}, openings
-        openings.append(
-            {
-                "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                "weights_sha256": weights,
-                "renderings": list(files),
-                "count": len(openings) + 1,
-                "by": "train.py",
-            }
-        )
-        write_json(self.folder / "metrics.json", {"schema_version": SCHEMA_VERSION, "test_openings": openings})
+        if recorded_openings(self.folder, weights) and all(file.exists() for file in files.values()):
+            stored = {name: Scores.from_csv(file) for name, file in files.items()}
+            return stored, recorded_openings(self.folder, weights)
+        sealing.open_test(self.folder, weights, list(files), reopen=True, by="train.py")
         scores = {name: self.scores(decode(), f"test, {name}") for name, decode in self.data.test.items()}
         (self.folder / "scores").mkdir(exist_ok=True)
         for name, file in files.items():
             scores[name].to_csv(file)
-        return scores, openings
+        return scores, recorded_openings(self.folder, weights)
 
-    def fit_gate(self) -> FeatureGate:
+    def fit_gate(self, weights: str) -> FeatureGate:
         """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
 
         Refusal has to know what a radiograph is, not whose: patients are kept apart only so that the threshold is a
@@ -135,6 +128,7 @@ class Finisher:
             features.append(seen["features"].numpy())
             owners += [groups[i] for i in there]
         gate = FeatureGate.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
+        gate = replace(gate, metadata=gate.metadata | {"weights_sha256": weights})
         gate.save(self.folder)
         return gate
 
@@ -186,13 +180,10 @@ class Finisher:
         }
 
 
-def stored_openings(folder: Path, weights: str) -> list[dict[str, object]]:
+def recorded_openings(folder: Path, weights: str) -> list[dict[str, object]]:
     """Openings of the test split that metrics.json of ``folder`` records for these weights."""
     file = folder / "metrics.json"
-    if not file.exists():
-        return []
-    recorded = json.loads(file.read_text(encoding="utf-8")).get("test_openings", [])
-    return [opening for opening in recorded if opening["weights_sha256"] == weights]
+    return sealing.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
 
 
 def changed_arguments(arguments: tuple) -> dict[str, object]:
@@ -213,13 +204,6 @@ def command_line(program: str, argv: list[str]) -> str:
         shown.append("***" if hide else word.split("=")[0] + "=***" if word.startswith("--hub_token=") else word)
         hide = word == "--hub_token"
     return shlex.join(["python", program, *shown])
-
-
-def write_json(path: Path, content: object) -> None:
-    """Whole or not at all: written beside and moved."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def development_records(finisher: Finisher, decision: Decision, calibration: Scores) -> dict[str, object]:

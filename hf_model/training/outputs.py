@@ -11,8 +11,10 @@ from hf_model.data.prepare import VALIDATION, rendering_name
 from hf_model.evaluation.comparison import rendering_agreement
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import evaluation_record
+from hf_model.evaluation.sealing import write_json
+from hf_model.evaluation.subgroups import aetiology_column, subgroup_table
 from hf_model.hub.card import write_card
-from hf_model.training.finish import Finisher, development_records, write_json
+from hf_model.training.finish import Finisher, development_records
 from hf_model.training.stages import StageResult
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ def write_outputs(
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
     results = development_records(finisher, decision, calibration)
-    results["gate"] = finisher.fit_gate().metadata
+    results["gate"] = finisher.fit_gate(weights).metadata
     originals = _originals(finisher)
     if originals is not None:
         results["originals"] = finisher.originals(decision, originals)
@@ -65,7 +67,10 @@ def _test_results(finisher: Finisher, decision: Decision, weights: str) -> dict[
         for other, scores in test.items()
         if other != main
     }
-    records = {name: evaluation_record(scores, decision) for name, scores in test.items()}
+    records = {}
+    for name, scores in test.items():
+        subgroups = subgroup_table(scores, decision, aetiology_column(scores))
+        records[name] = evaluation_record(scores, decision) | {"subgroups": subgroups}
     return {"test": records, "test_openings": openings, "renderings": agreement}
 
 

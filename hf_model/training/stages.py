@@ -79,7 +79,7 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
     """The head on stored features of ``head_views`` augmented views; mixing pictures would blur them, so no mixup."""
     start = time.perf_counter()
     learning = unfreeze(model, "0")
-    model.to(arguments.device)
+    model.to(arguments.device, memory_format=torch.channels_last)
     collator = TrainingCollator(
         data.train, data.preprocessing, replace(data.augmentation, mixup=0.0), arguments.label_smoothing_factor,
         arguments.seed,

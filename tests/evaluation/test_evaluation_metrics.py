@@ -37,9 +37,12 @@ def test_the_record_equals_scikit_learn_at_every_point(test_set, decision):
     )
     assert record["loss"] == pytest.approx(sk.log_loss(labels, probability), abs=1e-12)
     assert record["brier"] == pytest.approx(sk.brier_score_loss(labels, probability), abs=1e-12)
-    assert set(record["points"]) == {"0.5", "default", "rule_out", "rule_in"}
+    assert set(record["points"]) == {"0.5", "argmax", "default", "rule_out", "rule_in"}
+    fixed = {"0.5": 0.5, "argmax": 1 / (1 + np.exp(-decision.bias))}
+    larger = test_set.logits[:, 1] >= test_set.logits[:, 0]
+    assert record["points"]["argmax"]["confusion"]["tp"] == int((larger & (labels == 1)).sum())
     for name, point in record["points"].items():
-        threshold = 0.5 if name == "0.5" else decision.points[name].threshold
+        threshold = fixed.get(name) or decision.points[name].threshold
         assert point["threshold"] == threshold
         called = (probability >= threshold).astype(int)
         tn, fp, fn, tp = sk.confusion_matrix(labels, called).ravel()

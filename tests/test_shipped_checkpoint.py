@@ -1,0 +1,138 @@
+"""The checkpoint that ships: complete, unchanged, and saying what its files say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import chest
+from PIL import Image
+
+from hf_model import Classifier
+from hf_model.config import CHECKPOINT_DIR
+from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.metrics import evaluation_record
+from hf_model.evaluation.scores import Scores
+from hf_model.hub.card import build_card
+
+ROOT = Path(__file__).parent.parent
+METRICS = json.loads((CHECKPOINT_DIR / "metrics.json").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAIN, SHARP = METRICS["test"]
+
+# Logits of chest(seed) at 256 px by transformers in float32 (tests/test_shipped_checkpoint.py, golden()): a change of
+# weights, preprocessing or engine shows here first.
+GOLDEN = json.loads((Path(__file__).parent / "golden_logits.json").read_text(encoding="utf-8"))
+
+
+def picture(seed: int) -> Image.Image:
+    return Image.fromarray(chest(seed, pneumonia=seed % 2 == 1, side=256))
+
+
+def golden() -> dict[str, list[float]]:
+    """Logits by plain transformers; ``python -c`` of this writes golden_logits.json for a new checkpoint."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    processor = AutoImageProcessor.from_pretrained(CHECKPOINT_DIR)
+    model = AutoModelForImageClassification.from_pretrained(CHECKPOINT_DIR).eval()
+    with torch.inference_mode():
+        inputs = (processor(picture(seed).convert("RGB"), return_tensors="pt") for seed in range(4))
+        return {str(seed): model(**values).logits[0].tolist() for seed, values in enumerate(inputs)}
+
+
+def test_transformers_gives_the_golden_logits() -> None:
+    for seed, logits in golden().items():
+        assert logits == pytest.approx(GOLDEN[seed], abs=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_engines_give_the_golden_logits(engine: str, tmp_path: Path) -> None:
+    classifier = Classifier.from_pretrained(engine=engine)
+    for seed, logits in GOLDEN.items():
+        file = tmp_path / f"{seed}.png"
+        picture(int(seed)).save(file)
+        found = classifier.predict(file)
+        assert found.logits == pytest.approx(logits, abs=1e-3)
+        margin = (logits[1] - logits[0]) / classifier.decision.temperature + classifier.decision.bias
+        assert found.probability == pytest.approx(1 / (1 + np.exp(-margin)), abs=1e-3)
+
+
+def test_hashes_tie_the_files_together() -> None:
+    weights = hashlib.sha256((CHECKPOINT_DIR / "model.safetensors").read_bytes()).hexdigest()
+    assert METRICS["weights_sha256"] == weights
+    assert Decision.load(CHECKPOINT_DIR).provenance["weights_sha256"] == weights
+    assert [opening["weights_sha256"] for opening in METRICS["test_openings"]] == [weights]
+
+
+def test_no_pickle_ships() -> None:
+    names = {path.name for path in CHECKPOINT_DIR.rglob("*") if path.is_file()}
+    assert {"model.safetensors", "openvino_model.xml", "openvino_model.bin", "gate.safetensors"} <= names
+    assert not {n for n in names if n.endswith((".pt", ".pth", ".pkl", ".bin"))} - {"openvino_model.bin"}
+
+
+@pytest.mark.parametrize("name", [MAIN, SHARP])
+def test_test_figures_follow_from_the_stored_logits(name: str) -> None:
+    scores = Scores.from_csv(CHECKPOINT_DIR / "scores" / f"test-{name}.csv")
+    assert (len(scores), int(scores.labels.sum())) == (624, 390)
+    record = evaluation_record(scores, Decision.load(CHECKPOINT_DIR))
+    stored = {key: value for key, value in METRICS["test"][name].items() if key in record}
+    assert json.loads(json.dumps(record)) == stored
+
+
+def test_the_protocol_held() -> None:
+    splits = METRICS["data"]["splits"]
+    assert METRICS["data"]["published"]["train"] == {"NORMAL": 1341, "PNEUMONIA": 3875}
+    assert sum(split["images"] for split in splits.values()) == 5232
+    assert len(METRICS["test_openings"]) == 1
+    assert METRICS["data"]["patient_key"]
+
+
+def test_the_card_is_generated_from_these_files() -> None:
+    assert (CHECKPOINT_DIR / "README.md").read_text(encoding="utf-8") == build_card(CHECKPOINT_DIR)
+
+
+def rate(entry: dict) -> str:
+    """96.2 % (93.9 to 97.7)"""
+    low, high = entry["interval"]
+    return f"{100 * entry['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def headline() -> list[str]:
+    """README's table of results: one row for each test rendering and operating point."""
+    rows = []
+    for name, record in METRICS["test"].items():
+        low, high = record["auc"]["interval"]
+        auc = f"{record['auc']['value']:.3f} ({low:.3f} to {high:.3f})"
+        for point in ("default", "0.5", "rule_out", "rule_in"):
+            at = record["points"][point]
+            rates = " | ".join(rate(at[key]) for key in ("accuracy", "sensitivity", "specificity"))
+            rows.append(f"| {name} | {point} {at['threshold']:.3f} | {auc} | {rates} |")
+    return rows
+
+
+def facts() -> list[str]:
+    """Single figures that README states."""
+    originals, (pair,) = METRICS["originals"], METRICS["renderings"].values()
+    stages = {stage["name"]: stage for stage in METRICS["stages"]}
+    return [
+        f"{originals['pictures']} full-size originals: accuracy {100 * originals['accuracy_at_threshold']:.1f} %, "
+        f"mean difference in probability {originals['agreement']['mean_absolute_difference']:.3f}",
+        f"two test renderings: mean difference {pair['mean_absolute_difference']:.3f}",
+        f"{stages['head']['seconds'] / 60:.0f} minutes for the head and "
+        f"{stages['fine_tuning']['seconds'] / 60:.0f} for the upper layers",
+        f"AUC {METRICS['development_validation']['auc']['value']:.3f} on development-validation",
+    ]
+
+
+@pytest.mark.parametrize("line", [*headline(), *facts()])
+def test_readme_states_what_the_files_say(line: str) -> None:
+    assert line in re.sub(r"\s+", " ", README) if not line.startswith("|") else line in README
+
+
+def test_readme_has_no_other_result_rows() -> None:
+    assert len(re.findall(rf"^\| {re.escape(MAIN)}", README, re.MULTILINE)) == len(headline())

@@ -1,0 +1,60 @@
+"""Options: defaults, files, and refusals in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_model.training.arguments import parse_arguments
+
+
+def test_defaults() -> None:
+    data, model, augmentation, decision, training = parse_arguments([])
+    assert data.dataset == "hf-vision/chest-xray-pneumonia"
+    assert model.base_model == "efficientnet-lite0"
+    assert decision.target_sensitivity == 0.95
+    assert augmentation.mixup == 0.3
+    assert training.load_best_model_at_end
+    assert not training.push_to_hub
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"settings{suffix}"
+    file.write_text(json.dumps({"rotation": 5.0, "seed": 7, "renderings": ["a", "b"]}))  # JSON is YAML too
+    data, _, augmentation, _, training = parse_arguments([str(file), "--seed", "9"])
+    assert (augmentation.rotation, training.seed, data.renderings) == (5.0, 9, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--rotation", "-1"], "--rotation -1.0: must not be negative"),
+        (["--target_sensitivity", "1.2"], "--target_sensitivity 1.2"),
+        (["--unfreeze_blocks", "some"], "--unfreeze_blocks some"),
+        (["--precision", "fp8"], "--precision fp8"),
+        (["--calibration_fraction", "0.6"], "--calibration_fraction 0.6"),
+        (["--no_such_option", "1"], "no_such_option"),
+        (["--image_size", "8"], "--image_size 8"),
+    ],
+)
+def test_bad_options_are_named_in_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        parse_arguments(argv)
+    assert message in capsys.readouterr().err + str(caught.value)
+
+
+def test_unknown_setting_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"rotatoin": 5}')
+    with pytest.raises(SystemExit):
+        parse_arguments([str(file)])
+    assert "rotatoin" in capsys.readouterr().err
+
+
+def test_missing_file(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["nowhere.yaml"])
+    assert "nowhere.yaml" in capsys.readouterr().err

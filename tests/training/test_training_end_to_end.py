@@ -1,0 +1,155 @@
+"""`train.main([...])` on generated pictures, resumed, predicted with and served: nothing on the path is replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_image_folder
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import pipeline
+
+import train
+from hf_model import Classifier
+from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
+from hf_model.evaluation.scores import Scores
+
+BRIEF = ["--head_epochs", "2", "--head_views", "1", "--per_device_train_batch_size", "16", "--logging_steps", "2",
+         "--disable_tqdm", "true", "--learning_rate", "1e-2", "--warmup_steps", "0", "--mixup", "0", "--erasing", "0",
+         "--gamma", "0.1", "--zoom", "0.05", "--shift", "0.05", "--ema_decay", "0.9", "--save_total_limit", "5",
+         "--early_stopping_patience", "0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def renderings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """80 training and 12 test patients per class, in two renderings."""
+    folder, splits = tmp_path_factory.mktemp("data"), {"train": 80, "test": 12}
+    return write_image_folder(folder / "plain", splits), write_image_folder(folder / "smooth", splits, smooth=True)
+
+
+def run(renderings: tuple[Path, Path], base: Path, out: Path, *more: str) -> Path:
+    """One training run to the end; fails the test if it does."""
+    plain, smooth = map(str, renderings)
+    argv = ["--dataset", plain, "--renderings", smooth, "--originals", smooth, "--base_model", str(base)]
+    assert train.main([*argv, "--output_dir", str(out), "--num_train_epochs", "3", *BRIEF, *more]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(renderings, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(renderings, tiny_base, tmp_path_factory.mktemp("out") / "run")
+
+
+def test_the_folder_is_complete(trained: Path) -> None:
+    names = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    assert {
+        "config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "metrics.json", "README.md",
+        "training_curves.png", "confusion_matrix.png", "scores/calibration.csv", "scores/test-plain.csv",
+        "scores/test-smooth.csv", "gate.safetensors", "openvino_model.xml", "openvino_model.bin",
+    } <= names  # fmt: skip
+    top = {name for name in names if not name.startswith("stages/")}
+    assert not [name for name in top if name.endswith((".bin", ".pt", ".pth", ".pkl")) and "openvino" not in name]
+
+
+def test_metrics_hold_every_figure(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    splits = metrics["data"]["splits"]
+    assert set(splits) == {TRAIN, VALIDATION, CALIBRATION}
+    assert sum(split["images"] for split in splits.values()) == 240
+    assert metrics["data"]["published"] == {
+        "train": {"NORMAL": 120, "PNEUMONIA": 120},
+        "test": {"NORMAL": 18, "PNEUMONIA": 18},
+    }
+    assert [stage["name"] for stage in metrics["stages"]] == ["head", "fine_tuning"]
+    assert {entry["stage"] for entry in metrics["history"]} == {"head", "fine_tuning"}
+    assert set(metrics["test"]) == {"plain", "smooth"}
+    assert len(metrics["test_openings"]) == 1
+    assert metrics["test_openings"][0]["weights_sha256"] == metrics["weights_sha256"]
+    assert metrics["originals"]["pictures"] == 240
+    assert metrics["command"].startswith("python train.py --dataset ")
+
+
+def test_figures_follow_from_the_stored_logits(trained: Path) -> None:
+    from sklearn.metrics import confusion_matrix, roc_auc_score
+
+    metrics = json.loads((trained / "metrics.json").read_text())
+    decision = json.loads((trained / "decision.json").read_text())
+    for name, record in metrics["test"].items():
+        scores = Scores.from_csv(trained / "scores" / f"test-{name}.csv")
+        margin = scores.logits[:, 1] - scores.logits[:, 0]
+        probability = 1 / (1 + np.exp(-(margin / decision["temperature"] + decision["bias"])))
+        assert record["auc"]["value"] == pytest.approx(roc_auc_score(scores.labels, margin))
+        at = record["points"]["default"]
+        tn, fp, fn, tp = confusion_matrix(scores.labels, probability >= at["threshold"]).ravel()
+        assert at["confusion"] == {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+        assert at["sensitivity"]["value"] == pytest.approx(tp / (tp + fn))
+
+
+def test_pipeline_evaluation_and_app_give_the_same_logits(trained: Path, renderings) -> None:
+    scores = Scores.from_csv(trained / "scores" / "test-plain.csv")
+    files = {path.name: path for path in (renderings[0] / "test").rglob("*.png")}
+    classify = pipeline("image-classification", model=str(trained), function_to_apply="none")
+    engines = [Classifier.from_pretrained(trained, engine=engine) for engine in ("torch", "openvino")]
+    for row in range(0, len(scores), 5):
+        file, expected = files[scores.names[row]], scores.logits[row]
+        by_label = {answer["label"]: answer["score"] for answer in classify(Image.open(file))}
+        assert [by_label["NORMAL"], by_label["PNEUMONIA"]] == pytest.approx(expected, abs=1e-4)
+        for classifier in engines:
+            assert classifier.predict(file).logits == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_model_learned(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["development_validation"]["auc"]["value"] > 0.8
+
+
+def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
+    # the state after the first epoch, as a killed run leaves it, and a half-written one after it
+    out = tmp_path / "killed"
+    shutil.copytree(trained / "stages" / "head", out / "stages" / "head")
+    states = sorted((trained / "stages" / "fine_tuning").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    shutil.copytree(states[0], out / "stages" / "fine_tuning" / states[0].name)
+    broken = out / "stages" / "fine_tuning" / "checkpoint-9999"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"half")
+    run(renderings, tiny_base, out, "--resume")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["stages"][1]["resumed_from"] == [int(states[0].name.split("-")[1])]
+    assert not broken.exists()
+    expected, found = load_file(trained / "model.safetensors"), load_file(out / "model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_resumed_run_does_not_open_the_test_split_again(trained: Path, renderings, tiny_base, tmp_path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = json.loads((out / "metrics.json").read_text())
+    run(renderings, tiny_base, out, "--resume")
+    after = json.loads((out / "metrics.json").read_text())
+    assert after["test_openings"] == before["test_openings"]
+    assert after["test"] == before["test"]
+
+
+def test_closed_test_split_stays_closed(renderings, tiny_base: Path, tmp_path: Path) -> None:
+    out = run(renderings, tiny_base, tmp_path / "closed", "--no_open_test", "--max_train_samples", "200")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert "test" not in metrics
+    assert "test_openings" not in metrics
+    assert not list((out / "scores").glob("test-*"))
+
+
+def test_a_missing_data_set_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    assert train.main(["--dataset", str(tmp_path / "none"), "--output_dir", str(tmp_path / "o")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_the_command_that_is_recorded_hides_the_token() -> None:
+    from hf_model.training.finish import command_line
+
+    line = command_line("train.py", ["--hub_token", "hf_secret", "--seed", "1", "--hub_token=hf_other"])
+    assert line == "python train.py --hub_token '***' --seed 1 '--hub_token=***'"
