@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-POINT = {"0.5": "0.5", "argmax": "Larger logit", "default": "Default threshold", "rule_out": "Rule-out", "rule_in": "Rule-in"}
+POINT = {
+    "0.5": "0.5",
+    "argmax": "Larger logit",
+    "default": "Default threshold",
+    "rule_out": "Rule-out",
+    "rule_in": "Rule-in",
+}
 """Operating points as the report names them, in its order."""
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 from hf_model.page.text import escape, note, percent, rounded
 
-POINTS = (("default", "checkpoint's own"), ("rule_out", "rule-out"), ("rule_in", "rule-in"), ("0.5", "0.5"), ("argmax", "larger logit"))
+POINTS = (
+    ("default", "checkpoint's own"),
+    ("rule_out", "rule-out"),
+    ("rule_in", "rule-in"),
+    ("0.5", "0.5"),
+    ("argmax", "larger logit"),
+)
 COUNTED = ("images", "patients", "NORMAL", "PNEUMONIA")
 RATES = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
 LIMITS = (
