@@ -2,7 +2,7 @@
 
 Serves the checkpoint (default: the shipped one), uploads the drawn phantom in headless Chromium and writes
 ``page-desktop.png``, ``page-desktop-dark.png``, ``page-phone.png`` and ``page-batch.png``. A drawing is no radiograph:
-where the checkpoint's gate refuses it, the gate is put aside for the pictures, and the script says so.
+where the checkpoint's gate flags it, the gate is put aside for the pictures, and the script says so.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def _serve(checkpoint: Path | None, probe: Path) -> tuple[str, object]:
 
     opened = Checkpoint.open(checkpoint)
     classifier = Classifier(opened, open_engine(opened, cache=""))
-    if classifier.predict(probe).refused:
-        print("The gate refuses the drawn phantom; it is put aside for these pictures.", file=sys.stderr)
+    if any(finding.code == "unlike-training" for finding in classifier.predict(probe).findings):
+        print("The gate flags the drawn phantom; it is put aside for these pictures.", file=sys.stderr)
         classifier.gate = None
     app = build_app(classifier, opened.folder)
     _, address, _ = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
