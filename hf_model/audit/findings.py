@@ -99,40 +99,47 @@ def _leakage(part: dict[str, Any]) -> list[Finding]:
     numbers = sum(p["counts"]["bare_numbers"] or 0 for p in part["pairs"] if set(p["splits"]) == {"train", "test"})
     if numbers:
         shared = f"By the bare number train and test seem to share {numbers} patients"
-        text += f" {shared}; {_likeness(part.get('likeness'))}"
+        text += f" {shared}; {_numbering(part.get('series'))}"
     return [finding(NOTE, topic, text)]
 
 
-def _likeness(part: dict[str, Any] | None) -> str:
-    if not part or "one_bare_number" not in part:
-        return "the numbering restarts."
-    bare, strangers = part["one_bare_number"]["median"], part["strangers"]["median"]
-    same = part.get("one_full_key", {}).get("median")
-    known = "" if same is None else f" (films of one full key: {same:.2f})"
-    verdict = "no more alike than strangers'" if bare - strangers < 0.05 else "more alike than strangers'"
-    return f"their pictures are {verdict}: median correlation {bare:.2f} against {strangers:.2f}{known}."
+def _numbering(part: dict[str, Any] | None) -> str:
+    """Why numbers in common are no patients in common."""
+    meet = ((part or {}).get("meet") or {}).get("train")
+    text = "each is in two different series (bacteria, virus, IM, NORMAL2-IM), and each series counts on its own"
+    if meet and meet["in_two_series"]:
+        text += f": within train alone {meet['in_two_series']:,} of {meet['numbers']:,} numbers meet in two series"
+    return f"{text}."
 
 
 def _shortcuts(audit: dict[str, Any]) -> list[Finding]:
-    out, topic = [], "shortcuts"
-    for name, probes in audit["probes"].items():
-        table = {probe["key"]: probe for probe in probes}
-        metadata, sharp = table["metadata"]["auc"], table["sharpness"]["auc"]
-        if metadata["interval"][0] > GUESSABLE:
-            out.append(finding(WARNING, topic, f"{name}: the class can be guessed from metadata alone (size,",
-                               "bytes, mode),",
-                               f"AUC {auc_text(metadata)}. Not one pixel is needed for that."))  # fmt: skip
-        if sharp["interval"][0] > SHARP_SHORTCUT:
-            held = audit["sharpness_on_test"] if name == audit["name"] else None
-            on_test = f", on test {auc_text(held)}" if held else ""
-            way = table["sharpness"]["how"].split("; ")[-1]
-            out.append(finding(WARNING, topic, f"{name}: sharpness alone (mean absolute horizontal gradient; {way})",
-                               f"reaches AUC {auc_text(sharp)}{on_test}."))  # fmt: skip
-        if "outside" in table and table["outside"]["auc"]["interval"][0] > GUESSABLE:
-            out.append(finding(WARNING, topic, f"{name}: with both lungs masked a linear model still reaches AUC",
-                               f"{auc_text(table['outside']['auc'])}; on 16 px thumbnails",
-                               f"{auc_text(table['thumbnail']['auc'])}."))  # fmt: skip
+    topic, main = "shortcuts", audit["name"]
+    tables = {name: {probe["key"]: probe for probe in probes} for name, probes in audit["probes"].items()}
+    out = []
+    bytes_tell = _above(tables, "metadata", GUESSABLE)
+    if bytes_tell:
+        text = "The class can be guessed from metadata alone (size, bytes, mode), AUC:"
+        why = "No pixel was looked at; a file's length tells how much fine detail was compressed."
+        out.append(finding(WARNING, topic, text, f"{bytes_tell}.", why))
+    sharp = _above(tables, "sharpness", SHARP_SHORTCUT)
+    if sharp:
+        way = next(table["sharpness"]["how"] for table in tables.values() if "sharpness" in table)
+        way = way.split("; ")[-1]
+        held = audit["sharpness_on_test"]
+        on_test = f" On test, {main}: {auc_text(held)}." if held else ""
+        text = f"Sharpness alone (mean absolute horizontal gradient; {way}) separates the classes with AUC:"
+        out.append(finding(WARNING, topic, text, f"{sharp}.{on_test}"))
+    outside = _above({main: tables[main]}, "outside", GUESSABLE)
+    if outside:
+        text = f"With both lungs masked a linear model still reaches AUC {auc_text(tables[main]['outside']['auc'])}; on"
+        out.append(finding(WARNING, topic, text, f"16 px thumbnails {auc_text(tables[main]['thumbnail']['auc'])}."))
     return out
+
+
+def _above(tables: dict[str, dict[str, Any]], key: str, limit: float) -> str:
+    """Renderings whose probe's interval lies above the limit, with their AUC."""
+    found = [(name, table[key]["auc"]) for name, table in tables.items() if key in table]
+    return "; ".join(f"{name} {auc_text(auc)}" for name, auc in found if auc["interval"][0] > limit)
 
 
 def _model(audit: dict[str, Any]) -> list[Finding]:
@@ -141,22 +148,30 @@ def _model(audit: dict[str, Any]) -> list[Finding]:
         return []
     views = {view["title"]: view for view in model["views"]}
     whole, masked, inside = (views[title]["auc"] for title in ("As it is", "Lungs masked", "Only the lungs' rectangle"))
-    best = max(probe["auc"]["value"] for probe in audit["probes"][audit["name"]] if probe["key"] in NOT_LUNG)
+    shown = [probe["auc"]["value"] for probe in audit["probes"][audit["name"]] if probe["key"] in NOT_LUNG]
+    best = max(shown, default=0.5)
     share = 100 * (best - 0.5) / max(whole["value"] - 0.5, 1e-9)
     worst = max((v for v in model["views"] if v["key"] in ("blur", "sharpen")), key=lambda v: v["changed_answers"])
     changed = worst["changed_answers"]
+    masked_calls = 100 * views["Lungs masked"]["called"]
+    beside = (
+        f"The model's AUC on {model['n']} development-validation pictures is {auc_text(whole)}. The best probe that is",
+        f"shown no lung as such reaches {best:.3f}, {share:.0f} % of the way from chance to the model: that much",
+        "of the model's AUC may not be lung. The AUC itself cannot tell.",
+    )
+    hidden = (
+        f"With the lungs masked the model has AUC {auc_text(masked)} (calling {masked_calls:.0f} % pneumonia), with",
+        f"only the lungs' rectangle {auc_text(inside)}.",
+    )
+    moved = (
+        f"{worst['title']}, {100 * changed:.1f} % of the model's answers change (mean change of probability",
+        f"{worst['mean_change']:.3f}, AUC {worst['auc']['value']:.3f}); no other blur or sharpening changes more.",
+    )
     return [
-        finding(WARNING, topic, f"The model's AUC on {model['n']} development-validation pictures is",
-                f"{auc_text(whole)}; the",
-                f"best probe that is shown no lung as such reaches {best:.3f}: {share:.0f} % of the way from",
-                "chance to the",
-                "model can be had so, and how much of it the model uses its AUC cannot tell."),
-        finding(NOTE, topic, f"With the lungs masked the model itself has AUC {auc_text(masked)}, with only the lungs'",
-                f"rectangle {auc_text(inside)}."),
-        finding(WARNING if changed > 0.05 else NOTE, topic, f"{worst['title']}, {100 * changed:.1f} % of the",
-                "model's answers",
-                f"change (mean change of probability {worst['mean_change']:.3f}, AUC {worst['auc']['value']:.3f})."),
-    ]  # fmt: skip
+        finding(WARNING, topic, *beside),
+        finding(NOTE, topic, *hidden),
+        finding(WARNING if changed > 0.05 else NOTE, topic, *moved),
+    ]
 
 
 def _shift(part: dict[str, Any]) -> list[Finding]:

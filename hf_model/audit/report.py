@@ -13,8 +13,9 @@ from hf_model.evaluation import report_markup as markup
 _STYLE = Path(markup.__file__).with_name("report.css")
 _OWN_STYLE = (
     ".verdict.fault { border-color: var(--bad); background: #fdf1ea; } .verdict.warning { border-color: #c98a00; } "
-    ".verdict.note { border-color: var(--good); } figure { margin: 0 0 20px; } figure.sheet img { max-width: 100%; "
-    "width: auto; } ul.files { font-size: .9rem; columns: 2 24rem; overflow-wrap: anywhere; }"
+    ".verdict.note { border-color: var(--good); font-size: 1rem; color: inherit; } figure { margin: 0 0 20px; } "
+    "figure.sheet img { max-width: 100%; width: auto; } section > figure:not(.sheet) { max-width: 760px; } "
+    "ul.files { font-size: .9rem; columns: 2 24rem; overflow-wrap: anywhere; }"
 )
 BADGES = {"fault": "Fault", "warning": "Warning", "note": "Note"}
 

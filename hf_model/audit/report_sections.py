@@ -17,7 +17,7 @@ def opening(audit: dict[str, Any]) -> str:
     """One line below the title."""
     rows = ", ".join(f"{split} {entry['n']:,}" for split, entry in audit["shift"]["prevalence"].items())
     height, width = audit["duplicates"]["pixel_size"]
-    return f"{audit['rows']:,} pictures ({rows}), examined at {width} x {height} px. {audit['created']}."
+    return f"{audit['rows']:,} pictures ({rows}), examined at {width} x {height} px on {audit['created'][:10]}."
 
 
 def picture(images: Images, name: str, alt: str, css: str = "") -> str:
@@ -39,8 +39,8 @@ def files(lines: Sequence[str], summary: str) -> str:
 def _span(entry: dict[str, float] | None, digits: int = 0, unit: float = 1) -> str:
     if entry is None:
         return "–"
-    low, middle, high = (entry[key] / unit for key in ("least", "median", "largest"))
-    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+    low, middle, high = (f"{entry[key] / unit:,.{digits}f}" for key in ("least", "median", "largest"))
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def data(audit: dict[str, Any], images: Images) -> Section:
@@ -101,13 +101,26 @@ def leakage(audit: dict[str, Any], images: Images) -> Section:
     body = text("Clean." if part["clean"] else "NOT clean: train.py refuses to start on this, unless told to.")
     body += table(head, rows, "How many of each occur on both sides")
     body += text(part["explanation"]) if part["explanation"] else ""
+    body += _numbering(part)
+    examples = [line for p in part["pairs"] for lines in p["examples"].values() for line in lines]
+    return Section("leakage", "Leakage certificate", body + files(examples, "Examples"))
+
+
+def _numbering(part: dict[str, Any]) -> str:
+    """Series of patient numbers, and how alike films with one number are."""
+    body = ""
+    if part.get("series"):
+        rows = [(f"{e['series']}, {e['split']}", f"{e['patients']:,}", e["lowest"], e["highest"])
+                for e in sorted(part["series"]["ranges"], key=lambda e: (e["series"], e["lowest"]))]  # fmt: skip
+        body += table(("Series, split", "Patients", "Lowest number", "Highest"), rows)
+        meet = [f"{split} {e['in_two_series']:,} of {e['numbers']:,}" for split, e in part["series"]["meet"].items()]
+        body += text(f"Numbers that meet in two series within one split: {', '.join(meet)}.")
     if part.get("likeness"):
         titles = {"one_full_key": "One full key", "one_bare_number": "One bare number, two full keys, two splits",
                   "strangers": "Strangers of the same split and class"}  # fmt: skip
         rows = [(titles[k], f"{v['pairs']:,}", f"{v['median']:.3f}") for k, v in part["likeness"].items()]
         body += table(("Pairs of pictures with", "Pairs", "Median correlation at 64 px"), rows)
-    examples = [line for p in part["pairs"] for lines in p["examples"].values() for line in lines]
-    return Section("leakage", "Leakage certificate", body + files(examples, "Examples"))
+    return body
 
 
 def shortcuts(audit: dict[str, Any], images: Images) -> Section:
@@ -118,6 +131,8 @@ def shortcuts(audit: dict[str, Any], images: Images) -> Section:
     )
     body += picture(images, "probes", "AUC of the probes" + (" and of the model" if audit.get("model") else ""))
     for name, probes in audit["probes"].items():
+        if not probes:
+            continue
         rows = [(p["title"], number(p["auc"]), p["how"]) for p in probes]
         body += table(("Probe", "AUC", "What it sees"), rows, f"{name}, {probes[0]['auc']['n']:,} pictures")
     held = audit["sharpness_on_test"]
@@ -158,12 +173,12 @@ def labels(audit: dict[str, Any], images: Images) -> Section | None:
         return Section("labels", "Labels", text(audit["labels_note"])) if audit.get("labels_note") else None
     shares = ", ".join(f"{count} {name}" for name, count in part["by_label"].items())
     body = text(
-        f"Out-of-fold by patient on {part['how']}; its AUC {part['auc']['value']:.3f}. Confident learning (cleanlab) "
-        f"lists {part['suspects']} of {part['n']:,} labels: {shares}. "
-        "A picture that is only hard is listed as well. Nothing is dropped."
+        f"Judged by {part['how']}, cross-validated by patient: AUC {part['auc']['value']:.3f}. Its answer contradicts "
+        f"{part['disagree']} of {part['n']:,} labels; confident learning (cleanlab) calls {part['suspects']} of them "
+        f"errors ({shares}), marked with a star. A picture that is only hard is listed as well. Nothing is dropped."
     )
-    body += picture(images, "suspects", "The most doubtful: label, and the probability given to it", "sheet")
-    lines = [f"{e['file']}: {e['label']}, {100 * e['confidence']:.1f} %" for e in part["list"]]
+    body += picture(images, "suspects", "The strongest contradictions: label, probability given to it", "sheet")
+    lines = [f"{e['file']}: {e['label']}, {100 * e['confidence']:.1f} %{' *' * e['confident']}" for e in part["list"]]
     return Section("labels", "Labels", body + files(lines, "All of them"))
 
 

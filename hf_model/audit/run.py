@@ -15,7 +15,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hf_model.audit import charts, counts, duplicates, integrity, leakage, measures, model_probes, sheets, shift
+from hf_model.audit import (
+    charts,
+    counts,
+    duplicates,
+    integrity,
+    leakage,
+    measures,
+    model_probes,
+    numbering,
+    sheets,
+    shift,
+)
 from hf_model.audit import label_quality as label_checks
 from hf_model.audit import shortcuts as probes
 from hf_model.audit.backbone import backbone_features
@@ -111,7 +122,8 @@ class Audit:
     def _duplicates(self, pictures: Pictures) -> None:
         self.record["duplicates"], pairs = duplicates.find_duplicates(pictures)
         self.record["leakage"] = leakage.certificate(pictures, pairs)
-        self.record["leakage"]["likeness"] = leakage.likeness(pictures, self.options.seed)
+        self.record["leakage"]["likeness"] = numbering.likeness(pictures, self.options.seed)
+        self.record["leakage"]["series"] = numbering.series(pictures)
         if pairs:
             self.images["near"] = sheets.pairs_sheet(pictures, pairs)
 

@@ -61,7 +61,7 @@ def means(found: dict[tuple[str, str], np.ndarray]) -> Image.Image:
                 tiles.append((mean.round().astype(np.uint8), [f"{split}, {name}"]))
         if all(mean is not None for mean in pair):
             difference = np.clip(128 + 3 * (pair[1] - pair[0]), 0, 255).astype(np.uint8)
-            tiles.append((difference, [f"{split}: difference × 3"]))
+            tiles.append((difference, [f"{split}: difference x 3"]))
     return sheet(tiles, 3)
 
 
@@ -93,7 +93,8 @@ def suspects_sheet(pictures: Pictures, listed: Sequence[dict], shown: int = 18) 
     """The likeliest label errors, with the label given and the probability that it was given."""
     tiles = []
     for entry in listed[:shown]:
-        text = [entry["file"], f"{entry['label']}: {100 * entry['confidence']:.1f} %"]
+        star = " *" if entry["confident"] else ""
+        text = [entry["file"], f"{entry['label']}: {100 * entry['confidence']:.1f} %{star}"]
         tiles.append((pictures.pixels[entry["position"]], text))
     return sheet(tiles, 6)
 

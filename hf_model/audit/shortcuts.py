@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 from hf_model.audit.measures import SMALL, Measures
 from hf_model.audit.pictures import TEST, Header, Pictures
@@ -13,6 +14,8 @@ from hf_model.audit.probing import auc_entry, linear, probe, trees
 LUNGS = (0.12, 0.88, 0.08, 0.92)
 """Top, bottom, left, right of the rectangle that holds both lungs, as fractions of the sides. Read off the mean
 pictures; what is left is the frame with shoulders, arms, neck, belly, markers and the edge of the film."""
+FEWEST = 60
+"""Development pictures below which nothing is fitted: boosted trees cannot split so few."""
 
 
 def lungs_box(height: int, width: int) -> tuple[slice, slice]:
@@ -43,31 +46,40 @@ def outside_lungs(small: np.ndarray) -> np.ndarray:
 def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: bool = True) -> list[dict[str, Any]]:
     """Every probe on the development pictures, each {"key", "title", "how", "auc"}; nothing is trained on test.
 
-    ``whole`` False leaves out the two that look at pixels, for further renderings.
+    ``whole`` False leaves out the two that look at pixels, for further renderings. Those that are fitted are left
+    out below ``FEWEST`` pictures, and all where a class is missing.
     """
     at = pictures.development
     labels, groups = pictures.labels[pictures.kept[at]], pictures.groups[at]
-    headers = [pictures.headers[i] for i in pictures.kept[at]]
+    if len(np.unique(labels)) < 2:
+        return []
     sharp = measures.sharpness[at]
     # oriented by the whole: one number has one direction, and the direction is part of the finding
-    direction = 1.0 if np.median(sharp[labels == 1]) >= np.median(sharp[labels == 0]) else -1.0
-    table: list[tuple[str, str, str, dict[str, Any]]] = [
-        ("metadata", "Metadata alone", "size, aspect, bytes, format and mode; no pixel; boosted trees",
-         probe(trees(seed), metadata_features(headers), labels, groups, seed)),
-        ("sharpness", "Sharpness alone", "one number, the mean absolute horizontal gradient, no fitting; "
-         + ("pneumonia is sharper" if direction > 0 else "normal is sharper"),
-         auc_entry(direction * sharp, labels, groups, seed)),
-        ("statistics", "Simple statistics", "17 numbers: brightness, contrast, percentiles, border, gradients; "
-         "boosted trees", probe(trees(seed), measures.statistics[at], labels, groups, seed)),
-    ]  # fmt: skip
+    sicker = np.median(sharp[labels == 1]) >= np.median(sharp[labels == 0])
+    how = f"one number, the mean absolute horizontal gradient; {'pneumonia' if sicker else 'normal'} is sharper"
+    found = [_entry("sharpness", "Sharpness alone", how, auc_entry(sharp if sicker else -sharp, labels, groups, seed))]
+    if len(at) < FEWEST:
+        return found
+
+    def fit(model: ClassifierMixin, features: np.ndarray) -> dict[str, Any]:
+        return probe(model, features, labels, groups, seed)
+
+    headers = [pictures.headers[i] for i in pictures.kept[at]]
+    how = "size, aspect, bytes, format and mode; no pixel; boosted trees"
+    found.insert(0, _entry("metadata", "Metadata alone", how, fit(trees(seed), metadata_features(headers))))
+    how = "17 numbers: brightness, contrast, percentiles, border, gradients; boosted trees"
+    found.append(_entry("statistics", "Simple statistics", how, fit(trees(seed), measures.statistics[at])))
     if whole:
-        table += [
-            ("outside", "Lungs masked", "the pixels outside a rectangle that holds both lungs, 32 px; linear",
-             probe(linear(seed), outside_lungs(measures.small[at]), labels, groups, seed)),
-            ("thumbnail", "Thumbnail of 16 px", "256 pixels: shape and shading, no detail; linear",
-             probe(linear(seed), measures.tiny[at].reshape(len(at), -1).astype(np.float64), labels, groups, seed)),
-        ]  # fmt: skip
-    return [{"key": key, "title": title, "how": how, "auc": auc} for key, title, how, auc in table]
+        how = "the pixels outside a rectangle that holds both lungs, 32 px; linear"
+        found.append(_entry("outside", "Lungs masked", how, fit(linear(seed), outside_lungs(measures.small[at]))))
+        tiny = measures.tiny[at].reshape(len(at), -1).astype(np.float64)
+        how = "256 pixels: shape and shading, no detail; linear"
+        found.append(_entry("thumbnail", "Thumbnail of 16 px", how, fit(linear(seed), tiny)))
+    return found
+
+
+def _entry(key: str, title: str, how: str, auc: dict[str, Any]) -> dict[str, Any]:
+    return {"key": key, "title": title, "how": how, "auc": auc}
 
 
 def sharpness_on_test(pictures: Pictures, measures: Measures, seed: int = 0) -> dict[str, Any] | None:
