@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import chest
+from generated import chest
 from PIL import Image
 
 from hf_model import Classifier
@@ -129,8 +129,8 @@ def facts() -> dict[str, str]:
         "development": f"AUC {auc(METRICS['development_validation'])} on development-validation",
         "renderings": f"a mean difference of {pair['mean_absolute_difference']:.3f}",
         "originals": f"{originals['pictures']} full-size originals of training pictures the accuracy is "
-        f"{100 * originals['accuracy_at_threshold']:.1f} % and the mean difference in probability from the small copies "
-        f"{originals['agreement']['mean_absolute_difference']:.3f}",
+        f"{100 * originals['accuracy_at_threshold']:.1f} % and the mean difference in probability from the small "
+        f"copies {originals['agreement']['mean_absolute_difference']:.3f}",
         "time": f"{head} minutes for the head and {blocks} for the blocks",
         "gate": f"{100 * (1 - gate['quantile']):.1f} % of held-out development radiographs are flagged",
     }

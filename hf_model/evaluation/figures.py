@@ -26,6 +26,7 @@ POINT_STYLE = {
     "default": ("o", ORANGE, "default threshold"),
     "rule_out": ("v", GREEN, "rule-out"),
     "rule_in": ("^", PINK, "rule-in"),
+    "argmax": ("s", GREY, "larger logit"),
 }
 CLASS_STYLE = ((BLUE, "normal"), (ORANGE, "pneumonia"))
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from hf_model.config import CHECKPOINT_DIR
+from hf_model.hub.card import write_card
 from hf_model.hub.listing import readable_size
 from hf_model.hub.push import PushError, checkpoint_files
 
@@ -37,6 +38,7 @@ def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:
     if target.exists():
         shutil.rmtree(target)
     draft.rename(target)
+    write_card(target)  # the card names its folder where the model has no repository yet
     return [f"{file.path} ({readable_size(file.size)})" for file in files]
 
 

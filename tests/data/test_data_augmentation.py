@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from conftest import chest
+from generated import chest
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
 

@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 
 import pytest
-from conftest import chest, write_image_folder
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from generated import chest, write_image_folder
 from PIL import Image as Pillow
 
 from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import chest, write_image_folder
+from generated import chest, write_image_folder
 from PIL import Image
 
 from hf_model.data.loading import DatasetError

@@ -22,7 +22,7 @@ def evaluated(scores):
 
 def test_every_figure_is_drawn_and_written_as_png_and_svg(tmp_path, evaluated):
     drawn = figure_set.evaluation_figures(*evaluated)
-    points = {f"confusion_matrix_{name}" for name in ("0_5", "default", "rule_out", "rule_in")}
+    points = {f"confusion_matrix_{name}" for name in ("0_5", "argmax", "default", "rule_out", "rule_in")}
     assert set(drawn) == points | {"roc", "precision_recall", "thresholds", "reliability", "decision_curve", "scores"}
     paths = figure_set.write_figures({name: drawn[name] for name in ("reliability", "scores")}, tmp_path)
     assert sorted(path.name for path in paths) == ["reliability.png", "reliability.svg", "scores.png", "scores.svg"]

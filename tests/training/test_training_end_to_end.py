@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_image_folder
+from generated import write_image_folder
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import pipeline
@@ -19,9 +19,11 @@ from hf_model import Classifier
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
 from hf_model.evaluation.scores import Scores
 
-BRIEF = ["--head_epochs", "2", "--head_views", "1", "--per_device_train_batch_size", "16", "--logging_steps", "2",
-         "--disable_tqdm", "true", "--learning_rate", "1e-3", "--ema_decay", "0.9", "--gamma", "0.1", "--zoom", "0.05", "--save_total_limit", "5",
-         "--early_stopping_patience", "0"]  # fmt: skip
+BRIEF = [
+    *("--head_epochs", "2", "--head_views", "1", "--per_device_train_batch_size", "16", "--logging_steps", "2"),
+    *("--disable_tqdm", "true", "--learning_rate", "1e-3", "--ema_decay", "0.9", "--gamma", "0.1", "--zoom", "0.05"),
+    *("--save_total_limit", "5", "--early_stopping_patience", "0"),
+]
 
 
 @pytest.fixture(scope="module")
