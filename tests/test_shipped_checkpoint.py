@@ -121,13 +121,16 @@ def headline() -> list[str]:
 
 def facts() -> dict[str, str]:
     """Single figures that README states."""
-    originals, (pair,) = METRICS["originals"], METRICS["renderings"].values()
+    originals, pairs = METRICS["originals"], METRICS["renderings"]
+    blurred, sharpened = (pairs[f"calibration / {change}"] for change in ("blurred", "sharpened"))
     head, blocks = (f"{stage['seconds'] / 60:.0f}" for stage in METRICS["stages"])
     gate = METRICS["gate"]
     return {
         "auc": " and ".join(f"{auc(record)} on {name}" for name, record in METRICS["test"].items()),
         "development": f"AUC {auc(METRICS['development_validation'])} on development-validation",
-        "renderings": f"a mean difference of {pair['mean_absolute_difference']:.3f}",
+        "renderings": f"a mean difference of {pairs[f'{MAIN} / {SHARP}']['mean_absolute_difference']:.3f}",
+        "sharpness": f"by {blurred['mean_absolute_difference']:.3f} on average when it is blurred and by "
+        f"{sharpened['mean_absolute_difference']:.3f} when it is sharpened",
         "originals": f"{originals['pictures']} full-size originals of training pictures the accuracy is "
         f"{100 * originals['accuracy_at_threshold']:.1f} % and the mean difference in probability from the small "
         f"copies {originals['agreement']['mean_absolute_difference']:.3f}",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from hf_model.config import SCHEMA_VERSION
@@ -24,6 +25,7 @@ from hf_model.evaluation.comparison import rendering_agreement
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.operating_point import fit_decision
+from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph import FeatureGate
@@ -90,6 +92,20 @@ class Finisher:
         )  # fmt: skip
         decision.save(self.folder)
         return decision, scores
+
+    def sharpness(self, decision: Decision, plain: Scores) -> dict[str, object]:
+        """How the answer moves when a picture is blurred or sharpened, on the calibration pictures.
+
+        Sharpness gives the class away in this data, so a model may have learned it; the test split need not be opened
+        to see how far.
+        """
+        rows, main = self.data.rows(CALIBRATION), self.data.main
+        out = {}
+        for name, (_, change) in PERTURBATIONS.items():
+            pixels = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in main.pixels[rows]])
+            changed = self._scores(pixels, plain.labels, plain.names, plain.patients, f"{CALIBRATION}, {name}")
+            out[f"{CALIBRATION} / {name}"] = rendering_agreement(plain, changed, decision)
+        return out
 
     def open_test(self, weights: str) -> tuple[dict[str, Scores], list[dict[str, object]]]:
         """Logits of the test pictures in each rendering, and the record of the split's openings.

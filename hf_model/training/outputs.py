@@ -32,6 +32,7 @@ def write_outputs(
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
     results = development_records(finisher, decision, calibration)
+    results["renderings"] = finisher.sharpness(decision, calibration)
     results["gate"] = finisher.fit_gate(weights).metadata
     originals = _originals(finisher)
     if originals is not None:
@@ -39,7 +40,8 @@ def write_outputs(
 
     calibration.to_csv(_made(folder / "scores") / "calibration.csv")
     if finisher.arguments[3].open_test:
-        results |= _test_results(finisher, decision, weights)
+        test = _test_results(finisher, decision, weights)
+        results |= test | {"renderings": test["renderings"] | results["renderings"]}
     metrics = finisher.metrics(stages, weights, command=command, class_weights=list(class_weights), **results)
     write_json(folder / "metrics.json", metrics)
     _write_figures(folder, metrics)

@@ -72,6 +72,7 @@ def test_metrics_hold_every_figure(trained: Path) -> None:
     assert len(metrics["test_openings"]) == 1
     assert metrics["test_openings"][0]["weights_sha256"] == metrics["weights_sha256"]
     assert metrics["originals"]["pictures"] == 240
+    assert set(metrics["renderings"]) == {"plain / smooth", "calibration / blurred", "calibration / sharpened"}
     assert metrics["command"].startswith("python train.py --dataset ")
 
 
