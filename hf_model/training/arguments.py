@@ -9,10 +9,14 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import HfArgumentParser, SchedulerType, TrainingArguments
 
 from hf_model.config import DEFAULT_DATASET
 from hf_model.data.augmentation import AugmentationArguments
+
+
+PLATEAU = {"factor": 0.3, "patience": 1}
+"""Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
 
 
 @dataclass
@@ -142,6 +146,10 @@ class FineTuningArguments(TrainingArguments):
         chosen = best_precision() if self.precision == "auto" else self.precision
         self.bf16, self.fp16 = self.bf16 or chosen == "bf16", self.fp16 or chosen == "fp16"
         super().__post_init__()
+        if self.lr_scheduler_type == SchedulerType.REDUCE_ON_PLATEAU:
+            # torch's default takes every metric for a loss: it would lower the rate while the AUC rises
+            mode = "max" if self.greater_is_better else "min"
+            self.lr_scheduler_kwargs = PLATEAU | {"mode": mode} | (self.lr_scheduler_kwargs or {})
 
 
 def best_precision() -> str:

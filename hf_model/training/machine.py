@@ -18,8 +18,8 @@ def keep_memory() -> bool:
     """Have glibc keep freed memory instead of giving it back; True where that was possible.
 
     Every step of a convolutional network allocates and frees hundreds of megabytes. By default each tensor is mapped
-    anew, and the page faults cost as much as the arithmetic: Lite0 trains twice as fast on two cores without them
-    (benchmarks/training.py prints both).
+    anew, and the page faults cost as much as the arithmetic: on two cores of an AMD EPYC Lite0 trained on 17 pictures
+    of 224 px a second without them and on 8 with them (forward and backward pass, batch 32, float32).
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False

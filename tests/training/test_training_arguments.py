@@ -58,3 +58,23 @@ def test_missing_file(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["nowhere.yaml"])
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("metric", "better", "worse"), [("roc_auc", 0.9, 0.5), ("loss", 0.1, 0.4)])
+def test_plateau_reduces_the_rate_when_the_metric_stops_gaining(metric: str, better: float, worse: float) -> None:
+    import torch
+    from transformers import get_scheduler
+
+    argv = ["--lr_scheduler_type", "reduce_lr_on_plateau", "--metric_for_best_model", metric]
+    training = parse_arguments(argv)[-1]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    plateau = get_scheduler(
+        training.lr_scheduler_type, optimizer, scheduler_specific_kwargs=training.lr_scheduler_kwargs
+    )
+    gaining = [worse + (better - worse) * step / 4 for step in range(5)]
+    for value in gaining:
+        plateau.step(value)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    plateau.step(worse)
+    plateau.step(worse)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3)
