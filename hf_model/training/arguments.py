@@ -14,7 +14,6 @@ from transformers import HfArgumentParser, SchedulerType, TrainingArguments
 from hf_model.config import DEFAULT_DATASET
 from hf_model.data.augmentation import AugmentationArguments
 
-
 PLATEAU = {"factor": 0.3, "patience": 1}
 """Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
 
