@@ -27,8 +27,8 @@ LEAKS = ("patients", "files", "pixels", "near")
 EXPLANATION = (
     "The full key is person<N>_<bacteria|virus> or (NORMAL2-)IM-<N>; the bare number drops the aetiology and the "
     "prefix NORMAL2. Each series (bacteria, virus, IM, NORMAL2-IM) counts on its own, so that one number in two series "
-    "is most likely two children: the same numbers meet in two series within one split too, and what train and test "
-    "seem to share never is in one series. "
+    "is most likely two children: the same numbers meet in two series within one split too. A number of one series "
+    "on both sides is a shared full key. "
     "Overlap by the bare number is therefore shown and not counted as leakage; overlap by the full key is. "
     "Within development, training groups by both keys, which is safe whichever reading is right."
 )
