@@ -81,7 +81,7 @@ class Pictures:
         """int64 (M,): decoded pictures that no cross-validation may separate (one patient, or equal pixels).
 
         Within development the coarser bare number groups as well, as for training's own splits; it is prefixed with
-        "test" or not, because the numbering restarts there.
+        "test" or not, because the two are compared.
         """
         keys: list[list[object]] = [list(self.hashes)]
         if self.patients is not None:

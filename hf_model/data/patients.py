@@ -35,8 +35,9 @@ def patient_key(file_name: str) -> str | None:
 def bare_number(file_name: str) -> str | None:
     """The coarser key ``person<N>`` or ``im-<N>``, which merges what the full key keeps apart.
 
-    The numbering restarts between the published splits, so across *splits* this key sees patients that are not there
-    (170 between train and test). Within one split, grouping by it is safe whichever reading is right.
+    Each series (bacteria, virus, ``IM``, ``NORMAL2-IM``) has a numbering of its own, so across *splits* this key sees
+    patients that are not there: 170 ``person`` numbers between train and test, none of them in the same series. Within
+    one split, grouping by it is safe whichever reading is right.
     """
     match = _match(file_name)
     if not match:

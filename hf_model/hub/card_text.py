@@ -38,8 +38,8 @@ Known flaws, which bound what any figure below can mean:
   gradient alone separates the classes with AUC 0.85 on train and 0.83 on test.
 - Train and test differ in more than chance: weights with an AUC of 0.995 on held-out patients of the train split score
   about 0.97 on the published test split and lose specificity.
-- Patient numbers restart: by `person<N>_<bacteria|virus>` and `IM-<N>` train and test share no patient, by the bare
-  number they would seem to share 170."""
+- Patient numbers run in several series: by `person<N>_<bacteria|virus>` and `IM-<N>` train and test share no patient,
+  by the bare number they would seem to share 170."""
 KERMANY_LIMITS = """\
 - Adults are not this population. Weights of this kind, trained on this data, scored an AUC of 0.45 to 0.67 on adults of
   other hospitals (measured while the project was made, not with this checkpoint).
