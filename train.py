@@ -14,7 +14,6 @@ import sys
 
 from transformers import set_seed
 
-from hf_model.data.loading import DatasetError
 from hf_model.data.prepare import TRAIN, VALIDATION, prepare
 from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
@@ -23,10 +22,9 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.export import export
 from hf_model.modeling.base import load_base_model
-from hf_model.modeling.layers import ModelError
 from hf_model.training.arguments import parse_arguments
 from hf_model.training.batches import TrainingRows, augmented_rows, plain_rows
-from hf_model.training.finish import Finisher, command_line
+from hf_model.training.finish import Finisher, command_line, refuse_finished, run_identity
 from hf_model.training.machine import keep_memory
 from hf_model.training.outputs import write_outputs
 from hf_model.training.stages import StageData, run_stages, validation_rows
@@ -37,13 +35,16 @@ logger = logging.getLogger("train")
 def train(argv: list[str]) -> str:
     """The whole pipeline; returns the checkpoint folder."""
     arguments = data_args, model_args, augmentation, _, training = parse_arguments(argv)
+    refuse_finished(training)
     keep_memory()
     set_seed(training.seed)
 
     # 1. May we publish at the end? Better to know before an hour of training than after it.
     repo_id = None
     if training.push_to_hub and training.process_index == 0:
-        repo_id = check_write_access(training.hub_model_id or "", token=training.hub_token)
+        if not training.hub_model_id:
+            raise ValueError("--push_to_hub: name the repository with --hub_model_id NAME.")
+        repo_id = check_write_access(training.hub_model_id, token=training.hub_token)
 
     # 2. Model and preprocessing, then data decoded with that preprocessing; patients never cross splits.
     base = load_base_model(
@@ -66,6 +67,7 @@ def train(argv: list[str]) -> str:
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
         validation_rows([part for part in validation if len(part)]), base.preprocessing, augmentation, weights,
+        run_identity(base, data, arguments),
     )  # fmt: skip
     stages = run_stages(base.model, stage_data, training)
     if training.process_index != 0:
@@ -97,7 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         train(list(sys.argv[1:] if argv is None else argv))
-    except (DatasetError, ModelError, HubAccessError, PushError, FileNotFoundError) as error:
+    except (ValueError, HubAccessError, PushError, FileNotFoundError) as error:  # DatasetError, ModelError are values
+        logger.debug("where it was raised", exc_info=error)
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -63,6 +63,20 @@ def test_engines_give_the_golden_logits(engine: str, tmp_path: Path) -> None:
         assert found.probability == pytest.approx(1 / (1 + np.exp(-margin)), abs=1e-3)
 
 
+@pytest.mark.real_data
+def test_pipeline_and_classifier_agree_on_full_size_radiographs(shared_data: Path) -> None:
+    from transformers import pipeline
+
+    classify = pipeline("image-classification", model=str(CHECKPOINT_DIR), function_to_apply="none")
+    engines = [Classifier.from_pretrained(engine=engine) for engine in ("torch", "openvino")]
+    for file in sorted((shared_data / "chest-xray-fullsize").glob("*/*.jpeg"))[::6]:
+        with Image.open(file) as opened:
+            by_label = {answer["label"]: answer["score"] for answer in classify(opened)}
+        for classifier in engines:
+            found = classifier.predict(file, heat_map=False).logits
+            assert found == pytest.approx([by_label["NORMAL"], by_label["PNEUMONIA"]], abs=1e-4), file.name
+
+
 def test_hashes_tie_the_files_together() -> None:
     weights = hashlib.sha256((CHECKPOINT_DIR / "model.safetensors").read_bytes()).hexdigest()
     assert METRICS["weights_sha256"] == weights

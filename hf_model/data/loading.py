@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
-from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
+from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 
 from hf_model.config import LABEL2ID, LABELS
 
@@ -25,6 +25,7 @@ def load_splits(
     label_column: str | None = None,
     token: str | None = None,
     cache_dir: str | None = None,
+    option: str = "--dataset",
 ) -> DatasetDict:
     """The data set's splits, each with ``image`` (``{"bytes", "path"}``, not decoded) and ``label`` (0 or 1).
 
@@ -36,11 +37,12 @@ def load_splits(
         image_column, label_column: names, where they cannot be found.
         token: for a private Hub data set.
         cache_dir: of ``datasets``.
+        option: what the user named it with, for messages.
 
     Raises:
         DatasetError: nothing there, zipped folders, no image or label column, or classes other than the two.
     """
-    raw = _load(name_or_folder, token, cache_dir)
+    raw = _load(name_or_folder, token, cache_dir, option)
     splits: dict[str, Dataset] = {}
     for split, rows in raw.items():
         name = _SPLIT_NAMES.get(split.lower(), split)
@@ -48,31 +50,35 @@ def load_splits(
     return DatasetDict(splits)
 
 
-def _load(name_or_folder: str, token: str | None, cache_dir: str | None) -> DatasetDict:
+def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option: str) -> DatasetDict:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         _refuse_zip(folder)
         name_or_folder = str(folder)
     elif folder.exists() or name_or_folder.startswith((".", "/", "~")) or name_or_folder.count("/") > 1:
-        raise DatasetError(f"--dataset {name_or_folder}: there is no such folder.")
+        raise DatasetError(f"{option} {name_or_folder}: there is no such folder.")
     try:
         return load_dataset(name_or_folder, token=token, cache_dir=cache_dir)
     except DatasetNotFoundError as error:
         raise DatasetError(
-            f"--dataset {name_or_folder}: neither a folder here nor a data set that the Hub shows you. "
+            f"{option} {name_or_folder}: neither a folder here nor a data set that the Hub shows you. "
             "Check the spelling; a private one needs HF_TOKEN."
         ) from error
-    except (DataFilesNotFoundError, ValueError) as error:  # no supported files, unmatched patterns, mixed formats
+    except (
+        DataFilesNotFoundError,
+        DatasetGenerationError,
+        ValueError,
+    ) as error:
         raise DatasetError(
-            f"--dataset {name_or_folder} holds no pictures that can be read: {error} Expected Parquet files, or "
+            f"{option} {name_or_folder} holds no pictures that can be read: {error} Expected Parquet files, or "
             "folders NORMAL and PNEUMONIA (also below train, validation and test)."
         ) from error
     except OSError as error:  # ConnectionError is one
-        raise DatasetError(f"--dataset {name_or_folder} could not be read: {error}") from error
+        raise DatasetError(f"{option} {name_or_folder} could not be read: {error}") from error
 
 
 def _refuse_zip(folder: Path) -> None:
-    archives = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in {".zip", ".tar", ".gz", ".7z", ".rar"})
+    archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in {".zip", ".tar", ".gz", ".7z", ".rar"})
     if archives:
         raise DatasetError(f"{folder} holds archives ({', '.join(archives[:3])}): unpack them and name the folder.")
     if not any(folder.rglob("*.*")):

@@ -88,6 +88,8 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     cache = Path(arguments.cache_dir) if arguments.cache_dir else None
     options = {"image_column": arguments.image_column, "label_column": arguments.label_column, "token": token}
     published = load_splits(arguments.dataset, **options)
+    if arguments.originals:  # used after training, which is late to learn that it is not there
+        load_splits(arguments.originals, token=token, option="--originals")
     if arguments.max_train_samples:
         published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
     name = rendering_name(arguments.dataset)
@@ -111,7 +113,9 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
         _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column,
     )  # fmt: skip
     for folder in arguments.renderings:
-        _add_rendering(data, folder, load_splits(folder, **options), preprocessing, cache, published)
+        _add_rendering(
+            data, folder, load_splits(folder, **options, option="--renderings"), preprocessing, cache, published
+        )
     return data
 
 

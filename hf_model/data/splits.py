@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_model.config import PNEUMONIA
+from hf_model.config import LABELS, PNEUMONIA
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def split_by_group(
         for name, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True):
             if start == stop:
                 raise ValueError(
-                    f"Too few patients to split: {len(members)} of class {label} leave none for {name}. "
+                    f"Too few patients to split: {len(members)} of class {LABELS[label]} leave none for {name}. "
                     "Add pictures, or raise that split's fraction."
                 )
             parts[name] += [i for j in order[start:stop] for i in rows[members[j]]]

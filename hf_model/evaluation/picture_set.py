@@ -179,10 +179,8 @@ def _changed(classifier: Classifier, pictures: PictureSet, row: int, change: Cal
 
 def read_small(classifier: Classifier, pictures: PictureSet, row: int) -> np.ndarray:
     """One picture as the model sees it, uint8 (height, width). Raises UnreadableRadiograph."""
-    preprocessing = classifier.preprocessing
-    side = max(preprocessing.height, preprocessing.width)
-    radiograph = read_radiograph(pictures.content(row), name=pictures.names[row], target_side=side)
-    return preprocessing.resize(radiograph.pixels)
+    radiograph = read_radiograph(pictures.content(row), name=pictures.names[row])
+    return classifier.preprocessing.resize(radiograph.pixels)
 
 
 __all__ = ["PERTURBATIONS", "PictureSet", "Scored", "UnreadableRadiograph", "read_small", "score", "score_perturbed"]

@@ -121,11 +121,9 @@ class Classifier:
     def _read(self, source: Content, name: str | None) -> _Ready:
         """Decode (unless it is done), check and resize one file."""
         start = time.perf_counter()
-        if isinstance(source, Radiograph):
-            radiograph = source
-        else:
-            side = max(self.preprocessing.height, self.preprocessing.width)
-            radiograph = read_radiograph(source, name=name, target_side=side)
+        # decoded in full: libjpeg's scaled decoding moves a logit by up to 0.1 on full-size radiographs, and then the
+        # answer would not be that of transformers' pipeline
+        radiograph = source if isinstance(source, Radiograph) else read_radiograph(source, name=name)
         findings = check_radiograph(radiograph)
         decode = _milliseconds(start)
         start = time.perf_counter()

@@ -132,6 +132,7 @@ class FineTuningArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if self.precision not in {"auto", "fp32", "bf16", "fp16"}:
             raise ValueError(f"--precision {self.precision}: one of auto, fp32, bf16, fp16.")
+        self.unfreeze_blocks = str(self.unfreeze_blocks)  # a settings file may hold a number
         if self.unfreeze_blocks != "all" and not self.unfreeze_blocks.isdecimal():
             raise ValueError(f"--unfreeze_blocks {self.unfreeze_blocks}: a number of blocks, or all.")
         if not 0 < self.layer_decay <= 1:

@@ -213,6 +213,39 @@ def changed_arguments(arguments: tuple) -> dict[str, object]:
     return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
 
 
+RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
+          "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
+          "gradient_accumulation_steps", "label_smoothing_factor", "metric_for_best_model", "max_steps")  # fmt: skip
+
+
+def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> dict[str, object]:
+    """What decides a run's weights: decoded data, splits, base checkpoint, preprocessing, augmentation and recipe."""
+    names = data.main.names
+    return {
+        "data": data.fingerprint,
+        "renderings": list(data.renderings),
+        "splits": {name: split.to_dict(names)["sha256"] for name, split in data.splits.items()},
+        "base_model": base.name,
+        "preprocessing": base.preprocessing.to_dict(),
+        "augmentation": asdict(arguments[2]),
+        "recipe": {name: getattr(arguments[-1], name) for name in RECIPE}
+        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type), "dropout": arguments[1].dropout},
+    }
+
+
+def refuse_finished(training: object) -> None:
+    """Do not write over a finished checkpoint, whose record of the opened test split would go with it.
+
+    Raises:
+        ValueError: ``--output_dir`` holds metrics.json and this is no ``--resume``.
+    """
+    folder = Path(training.output_dir)
+    if not training.resume and (folder / "metrics.json").exists():
+        raise ValueError(
+            f"--output_dir {folder} holds a finished checkpoint: name another folder, or --resume that run."
+        )
+
+
 def command_line(program: str, argv: list[str]) -> str:
     """The command as typed, for metrics.json; tokens left out."""
     shown, hide = [], False

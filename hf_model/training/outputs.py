@@ -31,6 +31,8 @@ def write_outputs(
     folder = finisher.folder
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
+    if (point := decision.points.get("default")) is None or point.threshold is None:
+        logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
     results = development_records(finisher, decision, calibration)
     results["renderings"] = finisher.sharpness(decision, calibration)
     results["gate"] = finisher.fit_gate(weights).metadata
@@ -55,7 +57,7 @@ def _originals(finisher: Finisher) -> Pixels | None:
     name = finisher.arguments[0].originals
     if name is None:
         return None
-    splits = load_splits(name)
+    splits = load_splits(name, option="--originals")
     rows = splits[next(iter(splits))]
     return decode_split(rows, finisher.base.preprocessing, what=rendering_name(name))
 

@@ -39,6 +39,8 @@ class StageData:
     preprocessing: Preprocessing
     augmentation: AugmentationArguments
     class_weights: tuple[float, float]
+    identity: dict[str, object] = field(default_factory=dict)
+    """Data, splits, base checkpoint and recipe: what a run must share with the one that it resumes."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class StageResult:
 
 def run_stages(model: nn.Module, data: StageData, arguments: FineTuningArguments) -> list[StageResult]:
     """Train ``model`` in place and return what each stage did. Finished stages are not repeated on ``--resume``."""
+    _check_identity(Path(arguments.output_dir) / "stages", data.identity, arguments)
     results = []
     plan: list[tuple[str, float, Callable[..., StageResult]]] = [
         ("head", arguments.head_epochs, _head_stage),
@@ -73,6 +76,27 @@ def run_stages(model: nn.Module, data: StageData, arguments: FineTuningArguments
                 _store_finished(model, folder, done)
         results.append(done)
     return results
+
+
+def _check_identity(folder: Path, identity: dict[str, object], arguments: FineTuningArguments) -> None:
+    """Refuse to go on from weights of another run: with other splits they would have seen calibration patients.
+
+    Raises:
+        ValueError: ``--resume``, and data, splits, base checkpoint or recipe differ from the interrupted run's.
+    """
+    file = folder / "identity.json"
+    wanted = json.loads(json.dumps(identity))
+    if arguments.resume and file.exists():
+        stored = json.loads(file.read_text())
+        changed = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
+        if changed:
+            raise ValueError(
+                f"--resume: {folder.parent} was begun with another {', '.join(changed)}. Repeat that run's options, or "
+                "start afresh in another --output_dir."
+            )
+    if arguments.should_save:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(wanted, indent=1))
 
 
 def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path) -> StageResult:

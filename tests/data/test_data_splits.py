@@ -66,7 +66,7 @@ def test_without_patients_it_says_so_loudly(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_too_few_patients_are_named() -> None:
-    with pytest.raises(ValueError, match="Too few patients to split: 2 of class 0 leave none for"):
+    with pytest.raises(ValueError, match="Too few patients to split: 2 of class NORMAL leave none for"):
         split_by_group([0, 0, 1, 1], ["a", "b", "c", "d"], FRACTIONS, 0)
 
 

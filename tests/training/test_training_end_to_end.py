@@ -150,6 +150,24 @@ def test_closed_test_split_stays_closed(renderings, tiny_base: Path, tmp_path: P
     assert not list((out / "scores").glob("test-*"))
 
 
+def test_resume_with_other_splits_is_refused(trained: Path, renderings, tiny_base, tmp_path, capsys) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    argv = ["--dataset", str(renderings[0]), "--renderings", str(renderings[1]), "--base_model", str(tiny_base)]
+    argv += ["--output_dir", str(out), "--num_train_epochs", "2", *BRIEF]
+    assert train.main([*argv, "--seed", "7", "--resume"]) == 1
+    assert "begun with another recipe, splits" in capsys.readouterr().err
+    assert train.main(argv) == 1
+    assert "holds a finished checkpoint" in capsys.readouterr().err
+
+
+def test_missing_originals_are_said_before_training(renderings, tiny_base, tmp_path, capsys) -> None:
+    argv = ["--dataset", str(renderings[0]), "--base_model", str(tiny_base), "--output_dir", str(tmp_path / "o")]
+    assert train.main([*argv, "--originals", str(tmp_path / "none")]) == 1
+    assert f"--originals {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_missing_data_set_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     assert train.main(["--dataset", str(tmp_path / "none"), "--output_dir", str(tmp_path / "o")]) == 1
     assert "there is no such folder" in capsys.readouterr().err
