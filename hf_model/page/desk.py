@@ -75,8 +75,8 @@ class Desk:
     def read(self, name: str, data: bytes, threshold: float) -> Reading:
         """Read, check and classify one file; UnreadableRadiograph if it holds no radiograph."""
         prediction = self.classifier.predict(data, name=name, threshold=threshold, heat_map=True)
-        # Decoded apart from the model's own copy, which may be a fraction of the size.
-        radiograph = read_radiograph(data, name=name)
+        # For showing only, so a fraction of the size will do; the model has its own copy, decoded in full.
+        radiograph = read_radiograph(data, name=name, target_side=SHOWN_SIDE // 2)
         return Reading(prediction, shrink(radiograph.pixels), _facts(radiograph, len(data)))
 
     def answer(self, reading: Reading) -> str:
