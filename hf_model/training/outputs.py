@@ -14,7 +14,7 @@ from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.sealing import write_json
 from hf_model.evaluation.subgroups import aetiology_column, subgroup_table
 from hf_model.hub.card import write_card
-from hf_model.training.finish import Finisher, development_records
+from hf_model.training.finish import Finisher, development_records, recorded_openings
 from hf_model.training.stages import StageResult
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ def write_outputs(
         results["originals"] = finisher.originals(decision, originals)
 
     calibration.to_csv(_made(folder / "scores") / "calibration.csv")
+    if openings := recorded_openings(folder, weights):  # stay on record, also for a later --no_open_test
+        results["test_openings"] = openings
     if finisher.arguments[3].open_test:
         test = _test_results(finisher, decision, weights)
         results |= test | {"renderings": test["renderings"] | results["renderings"]}

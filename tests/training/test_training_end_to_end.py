@@ -142,6 +142,14 @@ def test_a_resumed_run_does_not_open_the_test_split_again(trained: Path, renderi
     assert after["test"] == before["test"]
 
 
+def test_an_opening_stays_on_record(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = json.loads((out / "metrics.json").read_text())["test_openings"]
+    run(renderings, tiny_base, out, "--resume", "--no_open_test")
+    assert json.loads((out / "metrics.json").read_text())["test_openings"] == before
+
+
 def test_closed_test_split_stays_closed(renderings, tiny_base: Path, tmp_path: Path) -> None:
     out = run(renderings, tiny_base, tmp_path / "closed", "--no_open_test", "--max_train_samples", "200")
     metrics = json.loads((out / "metrics.json").read_text())
