@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from hf_model.audit.pictures import TEST, Pictures
 from hf_model.config import MIN_SIDE
 from hf_model.data.loading import read_bytes
-from hf_model.data.prepare import _pool as pool_splits
+from hf_model.data.prepare import pool_splits
 from hf_model.radiograph import UnreadableRadiograph, check_radiograph, read_radiograph
 
 PLAIN_MODES = ("L", "RGB")

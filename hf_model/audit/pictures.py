@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from hf_model.data.loading import DatasetError, file_name, read_bytes
 from hf_model.data.patients import bare_number, patients_of
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import _pool as pool_splits
+from hf_model.data.prepare import pool_splits
 from hf_model.data.splits import join_groups
 from hf_model.radiograph.preprocess import Preprocessing
 

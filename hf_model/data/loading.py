@@ -94,13 +94,10 @@ def _normalise(rows: Dataset, where: str, image_column: str | None, label_column
     rows = rows.rename_columns({old: new for old, new in ((image, "image"), (label, "label")) if old != new})
     rows = rows.cast_column("image", Image(decode=False))
     mapping = _label_mapping(rows, where)
-    if isinstance(rows.features["label"], ClassLabel) and mapping == LABEL2ID_BY_INDEX:
+    if isinstance(rows.features["label"], ClassLabel) and mapping == {0: 0, 1: 1}:
         return rows.cast_column("label", ClassLabel(names=list(LABELS)))
     values = [mapping[value] for value in rows["label"]]
     return rows.remove_columns("label").add_column("label", values).cast_column("label", ClassLabel(names=list(LABELS)))
-
-
-LABEL2ID_BY_INDEX = {0: 0, 1: 1}
 
 
 def _column(rows: Dataset, where: str, given: str | None, kind: str, candidates: list[str]) -> str:

@@ -93,7 +93,7 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     if arguments.max_train_samples:
         published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
     name = rendering_name(arguments.dataset)
-    rows, test = _pool(published)
+    rows, test = pool_splits(published)
     main = decode_split(rows, preprocessing, what=name, cache_dir=cache)
     patients = find_patients(main, arguments.patient_column, arguments.patient_pattern)
     groups = _groups(main, patients, arguments)
@@ -123,7 +123,7 @@ def _truncate(rows: Dataset, limit: int, seed: int) -> Dataset:
     return rows if len(rows) <= limit else rows.shuffle(seed=seed).select(range(limit))
 
 
-def _pool(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
+def pool_splits(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
     """Everything that is not test, and test."""
     test = published.get("test")
     parts = [published[name] for name in ("train", "validation") if name in published]
@@ -167,7 +167,7 @@ def _add_rendering(
     row_of = {file: row for row, file in enumerate(data.main.names)}
     if len(row_of) < len(data.main):
         raise DatasetError(f"{data.main_name} has equal file names for different pictures, so renderings cannot join.")
-    rows, test = _pool(other)
+    rows, test = pool_splits(other)
     pixels = decode_split(rows, preprocessing, what=name, cache_dir=cache)
     index = np.full(len(data.main), -1)
     for row, (file, label) in enumerate(zip(pixels.names, pixels.labels, strict=True)):

@@ -29,7 +29,7 @@ from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph import FeatureGate
-from hf_model.training.batches import PlainCollator, PlainRows
+from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
 from hf_model.training.features import compute_features, compute_logits
 from hf_model.training.machine import describe_machine, versions
 from hf_model.training.stages import StageResult
@@ -74,8 +74,11 @@ class Finisher:
         return self._scores(main.pixels[rows], main.labels[rows], [main.names[i] for i in rows], patients, split)
 
     def _scores(self, pixels, labels, names, patients, what: str) -> Scores:
-        loader = DataLoader(PlainRows(pixels, labels), batch_size=64, collate_fn=PlainCollator(self.base.preprocessing))
-        return Scores(compute_logits(self.base.model, loader, self.device, what), labels, names, patients)
+        batches = self._batches(PlainRows(pixels, labels))
+        return Scores(compute_logits(self.base.model, batches, self.device, what), labels, names, patients)
+
+    def _batches(self, rows: PlainRows) -> DataLoader:
+        return DataLoader(rows, batch_size=64, collate_fn=PlainCollator(self.base.preprocessing))
 
     def calibrate(self, weights: str) -> tuple[Decision, Scores]:
         """Temperature and operating points from the calibration patients; writes decision.json."""
@@ -119,7 +122,6 @@ class Finisher:
             return stored, recorded_openings(self.folder, weights)
         sealing.open_test(self.folder, weights, list(files), reopen=True, by="train.py")
         scores = {name: self.scores(decode(), f"test, {name}") for name, decode in self.data.test.items()}
-        (self.folder / "scores").mkdir(exist_ok=True)
         for name, file in files.items():
             scores[name].to_csv(file)
         return scores, recorded_openings(self.folder, weights)
@@ -134,15 +136,10 @@ class Finisher:
         groups = self.data.patients or self.data.main.names
         features, owners = [], []
         for name, (pixels, index) in self.data.renderings.items():
-            there = rows[index[rows] >= 0]
-            loader = DataLoader(
-                PlainRows(pixels.pixels[index[there]], self.data.main.labels[there]),
-                batch_size=64,
-                collate_fn=PlainCollator(self.base.preprocessing),
-            )
-            seen = compute_features(self.base.model, loader, self.device, f"development, {name}")
+            batches = self._batches(plain_rows(pixels.pixels, index, rows, self.data.main.labels))
+            seen = compute_features(self.base.model, batches, self.device, f"development, {name}")
             features.append(seen["features"].numpy())
-            owners += [groups[i] for i in there]
+            owners += [groups[i] for i in rows[index[rows] >= 0]]
         gate = FeatureGate.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
         gate = replace(gate, metadata=gate.metadata | {"weights_sha256": weights})
         gate.save(self.folder)

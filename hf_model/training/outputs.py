@@ -40,7 +40,7 @@ def write_outputs(
     if originals is not None:
         results["originals"] = finisher.originals(decision, originals)
 
-    calibration.to_csv(_made(folder / "scores") / "calibration.csv")
+    calibration.to_csv(folder / "scores" / "calibration.csv")
     if openings := recorded_openings(folder, weights):  # stay on record, also for a later --no_open_test
         results["test_openings"] = openings
     if finisher.arguments[3].open_test:
@@ -78,11 +78,6 @@ def _test_results(finisher: Finisher, decision: Decision, weights: str) -> dict[
         subgroups = subgroup_table(scores, decision, aetiology_column(scores))
         records[name] = evaluation_record(scores, decision) | {"subgroups": subgroups}
     return {"test": records, "test_openings": openings, "renderings": agreement}
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _write_figures(folder: Path, metrics: dict) -> None:
