@@ -48,8 +48,9 @@ def train(argv: list[str]) -> str:
 
     # 2. Model and preprocessing, then data decoded with that preprocessing; patients never cross splits.
     base = load_base_model(
-        model_args.base_model, dropout=model_args.dropout, image_size=model_args.image_size, token=training.hub_token
-    )
+        model_args.base_model, dropout=model_args.dropout, image_size=model_args.image_size, token=training.hub_token,
+        head=model_args.head,
+    )  # fmt: skip
     with training.main_process_first(desc="decoding"):
         data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
     for split in data.splits.values():

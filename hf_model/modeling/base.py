@@ -9,9 +9,11 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from hf_model.config import ID2LABEL, LABEL2ID
+from hf_model.modeling.heads import PLAIN, check_head, mend_head_norms
 from hf_model.modeling.layers import ModelError, head_of, mend_batch_norm
 from hf_model.modeling.lite0 import PROCESSOR as LITE0_PROCESSOR
 from hf_model.modeling.lite0 import bypass_neutral_gates, load_lite0
+from hf_model.modeling.own import BASELINE, ChestXrayForImageClassification, baseline_cnn, with_head
 from hf_model.radiograph.preprocess import Preprocessing
 
 NAMED = {f"efficientnet-b{i}": f"google/efficientnet-b{i}" for i in range(8)}
@@ -30,34 +32,56 @@ class BaseModel:
 
 
 def load_base_model(
-    name: str, *, dropout: float | None = None, image_size: int | None = None, token: str | None = None
+    name: str,
+    *,
+    dropout: float | None = None,
+    image_size: int | None = None,
+    token: str | None = None,
+    head: str | None = None,
 ) -> BaseModel:
     """Load a base checkpoint with a two-label head, its BatchNorm momentum mended and its preprocessing made explicit.
 
     Args:
         name: ``efficientnet-lite0`` (needs no network), ``efficientnet-b0`` to ``-b7``, ``mobilenet-v2``, the Hub id of
-            any image-classification model, or a folder. A checkpoint with these two labels keeps its head.
+            any image-classification model, a folder, or ``baseline-cnn`` (random weights). A checkpoint with these two
+            labels keeps its head.
         dropout: before the head; None leaves the checkpoint's own.
         image_size: pixels a side; None for the checkpoint's own.
         token: for a private Hub checkpoint.
+        head: a name of ``heads.HEADS`` to put a fresh one on; None or ``plain`` for the base's own linear one.
 
     Raises:
-        ModelError: nothing there, or a model that cannot be used.
+        ModelError: nothing there, a model that cannot be used, or a head that cannot be had.
     """
+    if dropout is not None and (name == BASELINE or check_head(head or PLAIN) != PLAIN):
+        raise ModelError("--dropout belongs to the plain head: a named head has its own.")
     labels = {"num_labels": 2, "id2label": dict(ID2LABEL), "label2id": dict(LABEL2ID)}
     if name == LITE0:
         size = image_size or 224
         model = load_lite0(**labels, image_size=size, **({} if dropout is None else {"dropout_rate": dropout}))
         processor, hub_id = dict(LITE0_PROCESSOR), None
+    elif name == BASELINE:
+        model, processor, hub_id = baseline_cnn(head, image_size), dict(LITE0_PROCESSOR), None
     else:
         hub_id = None if Path(name).expanduser().is_dir() else NAMED.get(name, name)
         model, processor = _from_pretrained(hub_id or str(Path(name).expanduser()), labels, dropout, token)
     bypass_neutral_gates(model)
     mend_batch_norm(model)
-    head_of(model)
     preprocessing = _preprocessing(processor, image_size or _own_size(model, processor), name)
+    model = _with_own_head(model, head)
+    head_of(model)
     model.config.image_size = preprocessing.height
     return BaseModel(model, preprocessing, name, hub_id)
+
+
+def _with_own_head(model: nn.Module, head: str | None) -> nn.Module:
+    """The head that was asked for, unless the model has it; a linear one stays a plain transformers model's."""
+    if isinstance(model, ChestXrayForImageClassification):
+        if head not in (None, model.config.chest_xray_head):
+            model = with_head(model, head)
+        mend_head_norms(model.classifier)
+        return model
+    return model if head in (None, PLAIN) else with_head(model, head)
 
 
 def _from_pretrained(
@@ -91,6 +115,8 @@ def _keep_labels(config: object, labels: dict[str, object]) -> None:
 
 
 def _own_size(model: nn.Module, processor: dict[str, object]) -> int:
+    if isinstance(model, ChestXrayForImageClassification):
+        return int(model.config.image_size)
     size = processor.get("crop_size") if processor.get("do_center_crop") else processor.get("size")
     if isinstance(size, dict) and (side := size.get("height") or size.get("shortest_edge")):
         return int(side)

@@ -13,6 +13,8 @@ from transformers import HfArgumentParser, SchedulerType, TrainingArguments
 
 from hf_model.config import DEFAULT_DATASET
 from hf_model.data.augmentation import AugmentationArguments
+from hf_model.modeling.heads import HEADS, check_head
+from hf_model.training.checks import check_values
 
 PLATEAU = {"factor": 0.3, "patience": 1}
 """Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
@@ -45,6 +47,10 @@ class DataArguments:
     test_fraction: float = field(
         default=0.15, metadata={"help": "Share of patients held out as test where the data set has no test split."}
     )
+    allow_leakage: bool = field(
+        default=False,
+        metadata={"help": "Train although patients or pictures are in development and in the test split."},
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Truncate every split, for trying things."})
     cache_dir: str | None = field(default=None, metadata={"help": "Where decoded pixels are kept."})
 
@@ -62,16 +68,28 @@ class ModelArguments:
 
     base_model: str = field(
         default="efficientnet-lite0",
-        metadata={"help": "efficientnet-lite0 (no network), efficientnet-b0 to -b7, mobilenet-v2, a Hub id, a folder."},
+        metadata={
+            "help": "efficientnet-lite0 (no network), efficientnet-b0 to -b7, mobilenet-v2, a Hub id, a "
+            "folder, or baseline-cnn (from scratch, for comparison)."
+        },
     )
     image_size: int | None = field(default=None, metadata={"help": "Pixels a side; default: the base checkpoint's."})
     dropout: float | None = field(default=None, metadata={"help": "Before the head; default: the checkpoint's."})
+    head: str | None = field(
+        default=None,
+        metadata={
+            "help": f"One of {', '.join(HEADS)}; default: the base checkpoint's, else plain. Only plain loads in "
+            "transformers without this package."
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.image_size is not None and not 32 <= self.image_size <= 1024:
             raise ValueError(f"--image_size {self.image_size}: must lie between 32 and 1024.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"--dropout {self.dropout}: must be at least 0 and below 1.")
+        if self.head is not None:
+            check_head(self.head)
 
 
 @dataclass
@@ -95,6 +113,10 @@ class FineTuningArguments(TrainingArguments):
     """transformers' TrainingArguments with this project's defaults and schedule."""
 
     output_dir: str = field(default="outputs/model", metadata={"help": "The finished checkpoint folder."})
+    loss: str = field(
+        default="weighted",
+        metadata={"help": "weighted (cross-entropy with class weights), plain (without), focal (gamma 2, without)."},
+    )
     head_epochs: int = field(default=10, metadata={"help": "Stage one: epochs of the head on frozen features."})
     head_views: int = field(default=2, metadata={"help": "Augmented views of each picture that stage one learns from."})
     head_learning_rate: float = field(default=2e-3, metadata={"help": "Stage one."})
@@ -132,6 +154,7 @@ class FineTuningArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if self.precision not in {"auto", "fp32", "bf16", "fp16"}:
             raise ValueError(f"--precision {self.precision}: one of auto, fp32, bf16, fp16.")
+        check_values(self)
         self.unfreeze_blocks = str(self.unfreeze_blocks)  # a settings file may hold a number
         if self.unfreeze_blocks != "all" and not self.unfreeze_blocks.isdecimal():
             raise ValueError(f"--unfreeze_blocks {self.unfreeze_blocks}: a number of blocks, or all.")
@@ -139,8 +162,6 @@ class FineTuningArguments(TrainingArguments):
             raise ValueError(f"--layer_decay {self.layer_decay}: must be above 0 and at most 1.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"--ema_decay {self.ema_decay}: must be at least 0 and below 1.")
-        if self.head_epochs < 0 or self.head_views < 1:
-            raise ValueError("--head_epochs must not be negative, and --head_views at least 1.")
         if not torch.cuda.is_available():
             self.use_cpu = True
         chosen = best_precision() if self.precision == "auto" else self.precision

@@ -212,7 +212,8 @@ def changed_arguments(arguments: tuple) -> dict[str, object]:
 
 RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
           "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
-          "gradient_accumulation_steps", "label_smoothing_factor", "metric_for_best_model", "max_steps")  # fmt: skip
+          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "metric_for_best_model",
+          "max_steps")  # fmt: skip
 
 
 def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> dict[str, object]:
@@ -226,7 +227,8 @@ def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> di
         "preprocessing": base.preprocessing.to_dict(),
         "augmentation": asdict(arguments[2]),
         "recipe": {name: getattr(arguments[-1], name) for name in RECIPE}
-        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type), "dropout": arguments[1].dropout},
+        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type)}
+        | {"dropout": arguments[1].dropout, "head": arguments[1].head},
     }
 
 

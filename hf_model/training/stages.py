@@ -41,6 +41,8 @@ class StageData:
     class_weights: tuple[float, float]
     identity: dict[str, object] = field(default_factory=dict)
     """Data, splits, base checkpoint and recipe: what a run must share with the one that it resumes."""
+    figures: Callable[..., dict[str, float]] = field(default_factory=make_compute_metrics)
+    """Trainer's ``compute_metrics`` on ``validation``."""
 
 
 @dataclass
@@ -124,8 +126,8 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
     )  # fmt: skip
     trainer = PneumoniaTrainer(
         model=head, args=settings, train_dataset=train, eval_dataset=validation,
-        compute_metrics=make_compute_metrics(), class_weights=data.class_weights, callbacks=_callbacks(arguments),
-        layer_decay=1.0, head_multiplier=1.0,
+        compute_metrics=data.figures, class_weights=data.class_weights, callbacks=_callbacks(arguments),
+        layer_decay=1.0, head_multiplier=1.0, loss=arguments.loss,
     )  # fmt: skip
     return _train(trainer, "head", folder, arguments, learning, start)
 
@@ -141,9 +143,9 @@ def _fine_tuning_stage(model: nn.Module, data: StageData, arguments: FineTuningA
         data_collator=TrainingCollator(
             data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed
         ),
-        eval_collator=PlainCollator(data.preprocessing), compute_metrics=make_compute_metrics(),
+        eval_collator=PlainCollator(data.preprocessing), compute_metrics=data.figures,
         class_weights=data.class_weights, layer_decay=arguments.layer_decay,
-        head_multiplier=arguments.head_multiplier, average=average,
+        head_multiplier=arguments.head_multiplier, average=average, loss=arguments.loss,
         callbacks=[*_callbacks(arguments), EpochCallback(data.train)],
     )  # fmt: skip
     result = _train(trainer, "fine_tuning", folder, arguments, learning, start)

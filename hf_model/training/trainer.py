@@ -11,22 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
 from hf_model.modeling.layers import hold_frozen_norms, parameter_groups
+from hf_model.training.losses import LOSSES
 
 AVERAGE_FILE = "average.safetensors"
-
-
-def weighted_losses(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Class-weighted cross-entropy of each picture: -sum_c w_c t_c log softmax(logits)_c.
-
-    Args:
-        logits: (B, 2). targets: (B, 2), rows summing to 1. weights: (2,).
-
-    Returns:
-        (B,), not negative. Its mean over pictures is Keras's ``class_weight`` loss; torch's own
-        ``CrossEntropyLoss(weight=...)`` divides by the sum of the batch's weights instead, which is not additive over
-        micro-batches.
-    """
-    return -(targets * weights * logits.float().log_softmax(-1)).sum(-1)
 
 
 class PneumoniaTrainer(Trainer):
@@ -34,6 +21,7 @@ class PneumoniaTrainer(Trainer):
 
     Args:
         class_weights: for NORMAL and PNEUMONIA.
+        loss: a name of ``LOSSES``; only "weighted" uses the class weights.
         layer_decay, head_multiplier: see ``parameter_groups``.
         average: the weight average whose weights evaluation sees, or None.
         eval_collator: evaluation's collator, where it differs from training's.
@@ -46,6 +34,7 @@ class PneumoniaTrainer(Trainer):
         self,
         *args: object,
         class_weights: tuple[float, float],
+        loss: str = "weighted",
         layer_decay: float = 1.0,
         head_multiplier: float = 1.0,
         average: WeightAverage | None = None,
@@ -56,6 +45,7 @@ class PneumoniaTrainer(Trainer):
         # makes Trainer count the pictures of an accumulated batch and hand the number to compute_loss
         self.model_accepts_loss_kwargs = True
         self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
+        self.losses = LOSSES[loss]
         self.layer_decay, self.head_multiplier = layer_decay, head_multiplier
         self.average = average
         self.eval_collator = eval_collator
@@ -77,7 +67,7 @@ class PneumoniaTrainer(Trainer):
         if targets is None:
             targets = nn.functional.one_hot(labels, 2).to(torch.float32)
         outputs = model(pixel_values=inputs["pixel_values"])
-        losses = weighted_losses(outputs.logits, targets, self.class_weights.to(outputs.logits.device))
+        losses = self.losses(outputs.logits, targets, self.class_weights.to(outputs.logits.device))
         if model.training and num_items_in_batch is not None:
             # DistributedDataParallel averages gradients over processes; the count is of all of them
             loss = losses.sum() / num_items_in_batch * self.accelerator.num_processes

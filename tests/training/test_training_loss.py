@@ -13,7 +13,8 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.trainer import PneumoniaTrainer, weighted_losses
+from hf_model.training.losses import weighted_losses
+from hf_model.training.trainer import PneumoniaTrainer
 
 WEIGHTS = (1.9448, 0.6730)
 
@@ -72,7 +73,7 @@ def one_step(folder: Path, rows: Rows, batch: int, accumulation: int) -> tuple[t
         output_dir=str(folder), per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
         max_steps=1, learning_rate=1.0, optim="sgd", lr_scheduler_type="constant", warmup_steps=0, weight_decay=0.0,
         max_grad_norm=0.0, eval_strategy="no", save_strategy="no", load_best_model_at_end=False, logging_steps=1,
-        metric_for_best_model=None, use_cpu=True, disable_tqdm=True,
+        metric_for_best_model=None, use_cpu=True, disable_tqdm=True, precision="fp32",
     )  # fmt: skip
     trainer = PneumoniaTrainer(model=Linear(), args=arguments, train_dataset=rows, class_weights=WEIGHTS)
     trainer.train()

@@ -10,6 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hf_model.modeling.heads import logits_and_gradient
+from hf_model.modeling.own import (
+    ChestXrayForImageClassification,
+)  # importing it lets transformers load our own networks
+
 TOLERANCE = 1e-4
 """Largest difference of a logit from the plain model's for a rebuilt forward pass, relative to logits above 1."""
 
@@ -47,6 +52,24 @@ class PooledModule(nn.Module):
         return logits, nn.functional.conv2d(features, self.map_weight)[:, 0], pooled
 
 
+class HeadedModule(nn.Module):
+    """Backbone, mean over the feature map, one of our heads: the map is Grad-CAM's, weighted by the head's gradient.
+
+    forward: as ``PooledModule``'s. The head is linear on each side of its ReLUs, so that a map's mean still differs
+    from ``logit_pneumonia - logit_normal`` by what does not depend on the place alone.
+    """
+
+    def __init__(self, model: ChestXrayForImageClassification, label_order: tuple[int, int]) -> None:
+        super().__init__()
+        self.body, self.head, self.order = model.backbone, model.classifier, list(label_order)
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.body(pixel_values).last_hidden_state
+        pooled = features.mean((2, 3))
+        logits, gradient = logits_and_gradient(self.head, pooled, self.order)
+        return logits, (features * gradient[:, :, None, None]).sum(1), pooled
+
+
 class PlainModule(nn.Module):
     """A classifier without a class activation map: logits (N, 2) and what its last linear layer sees (N, D)."""
 
@@ -75,13 +98,16 @@ def final_linear(model: nn.Module) -> nn.Linear | None:
     return layers[-1] if layers else None
 
 
-def serving_module(model: nn.Module, label_order: tuple[int, int], size: tuple[int, int]) -> PooledModule | PlainModule:
-    """A :class:`PooledModule` where that gives the model's own logits on a random picture, else a plain one.
+def serving_module(model: nn.Module, label_order: tuple[int, int], size: tuple[int, int]) -> nn.Module:
+    """A :class:`HeadedModule` for our heads, a :class:`PooledModule` where that gives the model's own logits on a
+    random picture, else a plain one.
 
     Measuring instead of a list of architectures: whatever averages its last feature map and ends in one linear layer
     (EfficientNet, MobileNet, ResNet, RegNet, ...) has a map.
     """
     adapt_pooling(model)
+    if isinstance(model, ChestXrayForImageClassification):
+        return HeadedModule(model, label_order).eval()
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn((1, 3, *size), generator=generator)
     classifier = final_linear(model)
@@ -109,7 +135,7 @@ def adapt_pooling(model: nn.Module) -> None:
     and no converter accepts it.
     """
     pooler = getattr(model.base_model, "pooler", None)
-    if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode and model.config.model_type == "efficientnet":
+    if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode and model.base_model.config.model_type == "efficientnet":
         model.base_model.pooler = nn.AdaptiveAvgPool2d(1)
 
 
