@@ -1,0 +1,129 @@
+"""The study: every run once, in an order that fills the table evenly, resumable at any moment."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from hf_model.data.augmentation import AugmentationArguments
+from hf_model.data.splits import Split
+from hf_model.evaluation.sealing import write_json
+from hf_model.experiments.plan import GROUPS, Budget, Change, changes
+from hf_model.experiments.runs import Laboratory
+from hf_model.experiments.study_data import StudyData, load
+from hf_model.modeling.base import load_base_model
+from hf_model.training.arguments import DataArguments
+from hf_model.training.machine import describe_machine, keep_memory, versions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Options:
+    """What the command was given. minutes: no run is begun after them; None for no limit."""
+
+    data: DataArguments
+    output: Path
+    base: str = "efficientnet-lite0"
+    only: Sequence[str] = GROUPS
+    seeds: int = 3
+    sizes: list[int] = field(default_factory=lambda: [128, 160, 192, 224])
+    minutes: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    report_to: str = "none"
+    split_seed: int = 42
+
+
+class Study:
+    """``run`` does what is left to do and returns how many runs are still left; files in ``output`` are the state."""
+
+    def __init__(self, options: Options, command: str) -> None:
+        self.options, self.command = options, command
+        self.runs = options.output / "runs"
+
+    def run(self) -> int:
+        """Do the outstanding runs.
+
+        Raises:
+            ValueError: ``output`` holds another study, or an option that cannot be; DatasetError and ModelError too.
+        """
+        options, start = self.options, time.perf_counter()
+        keep_memory()
+        base = load_base_model(options.base)
+        loading = functools.partial(load, options.data, seed=options.split_seed, pictures=options.budget.pictures,
+                                    validation=options.budget.validation)  # fmt: skip
+        laboratory = Laboratory(options.data, options.base, options.budget, options.output, loading, options.report_to)
+        study = laboratory.study(base)
+        self._check_identity(study, base.preprocessing.height)
+        plan = self.plan(base.preprocessing.height, len(study.data.renderings))
+        outstanding = [(change, seed) for change, seed in plan if not self._file(change, seed).exists()]
+        progress, failed = tqdm(outstanding, desc="runs"), 0
+        for done, (change, seed) in enumerate(progress):
+            if options.minutes is not None and time.perf_counter() - start > 60 * options.minutes:
+                return len(outstanding) - done + failed
+            progress.set_postfix_str(f"{change.key}, seed {seed}")
+            try:
+                record = laboratory.run(change, seed)
+            except FloatingPointError as error:
+                logger.warning("%s, seed %d failed, the others go on: %s", change.key, seed, error)
+                failed += 1
+                continue
+            write_json(self._file(change, seed), record)
+            logger.info("%s, seed %d: %.0f epochs in %.0f s", change.key, seed, record["epochs"], record["seconds"])
+        return failed
+
+    def plan(self, own_size: int, renderings: int) -> list[tuple[Change, int]]:
+        """All runs. The heads first, which cost seconds; then each seed in turn, so that a limit leaves no gap."""
+        every: dict[str, Change] = {}
+        for group in self.options.only:
+            every |= {c.key: c for c in changes(group, self.options.sizes, own_size, renderings)}
+        heads = [change for change in every.values() if change.kind == "head"]
+        others = [change for change in every.values() if change.kind != "head"]
+        return [(c, seed) for part in (heads, others) for seed in range(self.options.seeds) for c in part]
+
+    def _file(self, change: Change, seed: int) -> Path:
+        return self.runs / f"{change.key}-seed{seed}.json"
+
+    def _check_identity(self, study: StudyData, own_size: int) -> None:
+        """Write what the study is, or refuse a folder that holds another one."""
+        options, data = self.options, study.data
+        splits: dict[str, Split] = data.splits
+        identity = {
+            "dataset": data.main_name, "data": data.fingerprint, "renderings": list(data.renderings),
+            "splits": {name: split.to_dict(data.main.names)["sha256"] for name, split in splits.items()},
+            "base_model": options.base, "image_size": own_size, "budget": asdict(options.budget),
+            "augmentation": asdict(AugmentationArguments()),
+        }  # fmt: skip
+        file = options.output / "study.json"
+        if file.exists():
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            changed = sorted(key for key in identity if stored["identity"].get(key) != identity[key])
+            if changed:
+                raise ValueError(
+                    f"--output {options.output} holds a study with another {', '.join(changed)}: repeat its options, "
+                    "or name another folder."
+                )
+        options.output.mkdir(parents=True, exist_ok=True)
+        self.runs.mkdir(exist_ok=True)
+        write_json(file, {
+            "command": self.command, "identity": identity, "sizes": options.sizes, "machine": describe_machine(),
+            "versions": versions(), "validation": _validation(study),
+        })  # fmt: skip
+
+
+def _validation(study: StudyData) -> dict[str, Any]:
+    """Labels, patient codes and views of the validation pictures: what the stored margins belong to."""
+    return {
+        "labels": study.labels.tolist(),
+        "patients": study.patients.tolist(),
+        "views": {view.name: view.at.tolist() for view in study.views},
+        "own": study.data.main_name,
+    }
