@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import hashlib
 import io
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +31,7 @@ from hf_model.modeling.base import BaseModel, load_base_model
 from hf_model.modeling.heads import build_head
 from hf_model.modeling.own import BASELINE
 from hf_model.training.arguments import DataArguments, FineTuningArguments
-from hf_model.training.batches import PlainCollator, TrainingCollator
+from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
 from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.training.stages import StageData, run_stages
 from hf_model.training.trainer import PneumoniaTrainer
@@ -54,6 +57,14 @@ class Recorder:
         return {"roc_auc": float(figures["roc_auc"]), "log_loss": float(figures["loss"])}
 
 
+class _Learned(NamedTuple):
+    """Parameters that learned, for how many epochs, in how many seconds with their evaluations."""
+
+    parameters: int
+    epochs: float
+    seconds: float
+
+
 @dataclass
 class Laboratory:
     """Runs changes; keeps data by size and the frozen backbone's features.
@@ -70,7 +81,7 @@ class Laboratory:
     load: Callable[[Any], StudyData]
     report_to: str = "none"
     _by_size: dict[int, StudyData] = field(default_factory=dict)
-    _features: tuple[FeatureRows, FeatureRows] | None = None
+    _features: dict[Path, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def study(self, base: BaseModel) -> StudyData:
         """The data at a base model's size."""
@@ -92,12 +103,13 @@ class Laboratory:
         ):
             arguments = self._arguments(change, seed, out)
             work = self._head if change.kind == "head" else self._fine
-            parameters, pictures, epochs = work(change, base, study, arguments, recorder)
+            pictures, learned = work(change, base, study, arguments, recorder)
         seconds = time.perf_counter() - start
         return {
             "change": change.key, "seed": seed, "pictures": pictures, "image_size": base.preprocessing.height,
-            "epochs": epochs, "seconds": round(seconds, 2), "seconds_per_epoch": round(seconds / max(epochs, 1), 2),
-            "learning_parameters": parameters,
+            "epochs": learned.epochs, "seconds": round(seconds, 2),
+            "seconds_per_epoch": round(learned.seconds / max(learned.epochs, 1), 3),
+            "learning_parameters": learned.parameters,
             "margins": [{k: np.round(v, 5).tolist() for k, v in one.items()} for one in recorder.seen],
         }  # fmt: skip
 
@@ -106,10 +118,6 @@ class Laboratory:
         if change.kind == "scratch":
             settings |= {"head_epochs": 0, "num_train_epochs": budget.baseline_epochs, "learning_rate": 1e-3,
                          "layer_decay": 1.0, "head_multiplier": 1.0}  # fmt: skip
-        elif change.kind == "head":
-            rate = FineTuningArguments.head_learning_rate
-            settings |= {"num_train_epochs": budget.head_epochs, "learning_rate": rate,
-                         "per_device_train_batch_size": 128}  # fmt: skip
         elif settings.get("num_train_epochs") == 0:
             settings |= {"head_views": 1 + budget.epochs}  # as many looks at a picture as the others have
         return FineTuningArguments(**({
@@ -129,62 +137,99 @@ class Laboratory:
         finally:
             os.environ.pop(name) if before is None else os.environ.update({name: before})
 
-    def _fine(self, change, base, study, arguments, recorder) -> tuple[int, int, float]:
-        """The recipe of train.py on the subset (the baseline: on all of development-train)."""
+    def _fine(self, change, base, study, arguments, recorder) -> tuple[int, _Learned]:
+        """The recipe of train.py on the subset: head on stored features, then the blocks."""
+        augmentation = replace(AugmentationArguments(), **change.augmentation)
         rows = study.training_rows(whole=change.kind == "scratch", one_rendering=change.one_rendering)
-        stages = run_stages(base.model, StageData(
-            rows, ConcatDataset([view.rows for view in study.views]), base.preprocessing,
-            replace(AugmentationArguments(), **change.augmentation), class_weights(rows.labels), figures=recorder,
-        ), arguments)  # fmt: skip
-        last = stages[-1]
-        recorder.seen = recorder.seen[-sum("eval_loss" in entry for entry in last.history) :]
-        return last.learning_parameters, len(rows), last.epochs
+        learned = None
+        if arguments.head_epochs:
+            train = self._training_features(base, rows, augmentation, arguments.head_views)
+            learned = self._train_head(HeadOnFeatures(base.model), train, base, study, arguments, recorder)
+        if arguments.num_train_epochs:
+            recorder.seen.clear()
+            validation = ConcatDataset([view.rows for view in study.views])
+            weights = class_weights(rows.labels)
+            data = StageData(rows, validation, base.preprocessing, augmentation, weights, figures=recorder)
+            last = run_stages(base.model, data, replace_values(arguments, head_epochs=0))[-1]
+            learned = _Learned(last.learning_parameters, last.epochs, last.seconds)
+        return len(rows), learned
 
-    def _head(self, change, base, study, arguments, recorder) -> tuple[int, int, float]:
-        """A head on stored features of the frozen backbone."""
-        train, validation = self._frozen(base, study)
-        set_seed(arguments.seed)  # computing features may have drawn
-        arguments.label_names = ["labels"]
+    def _head(self, change, base, study, arguments, recorder) -> tuple[int, _Learned]:
+        """A head on stored features of the frozen backbone, from all of development-train."""
+        rows = study.training_rows(whole=True)
+        train = self._training_features(base, rows, AugmentationArguments(), self.budget.views)
+        set_seed(arguments.seed)
         holder = nn.Module()
         holder.config, holder.classifier = base.model.config, build_head(change.head, train.features.shape[1])
-        head = HeadOnFeatures(holder)
-        trainer = PneumoniaTrainer(
-            model=head, args=arguments, train_dataset=train, eval_dataset=validation, compute_metrics=recorder,
-            class_weights=class_weights(train.labels.numpy()), loss=arguments.loss,
+        return len(rows), self._train_head(HeadOnFeatures(holder), train, base, study, arguments, recorder)
+
+    def _train_head(self, head: nn.Module, train: FeatureRows, base, study, arguments, recorder) -> _Learned:
+        """Stage one of train.py."""
+        settings = replace_values(
+            arguments, num_train_epochs=arguments.head_epochs, learning_rate=arguments.head_learning_rate,
+            per_device_train_batch_size=128, label_names=["labels"],
         )  # fmt: skip
+        trainer = PneumoniaTrainer(
+            model=head, args=settings, train_dataset=train, eval_dataset=self._validation_features(base, study),
+            compute_metrics=recorder, class_weights=class_weights(train.labels.numpy()), loss=settings.loss,
+        )  # fmt: skip
+        set_seed(arguments.seed)
+        start = time.perf_counter()
         trainer.train()
-        pictures = len(train) // self.budget.views
-        return sum(p.numel() for p in head.parameters()), pictures, float(trainer.state.epoch or 0)
+        learning = sum(p.numel() for p in head.parameters() if p.requires_grad)
+        return _Learned(learning, float(trainer.state.epoch or 0), time.perf_counter() - start)
 
-    def _frozen(self, base: BaseModel, study: StudyData) -> tuple[FeatureRows, FeatureRows]:
-        """Features of all of development-train in augmented views, and of the validation views; computed once."""
-        if self._features is None:
-            file = self.folder / "features.safetensors"
+    def _training_features(
+        self, base: BaseModel, rows: TrainingRows, augmentation: AugmentationArguments, views: int
+    ) -> FeatureRows:
+        """What the frozen backbone gives for augmented views of ``rows``; computed once for all seeds and heads."""
+        what = [base.preprocessing.height, len(rows), len(rows.renderings), views, asdict(augmentation)]
+        collator = TrainingCollator(
+            rows, base.preprocessing, replace(augmentation, mixup=0.0), FineTuningArguments.label_smoothing_factor, 0
+        )
+
+        def compute() -> dict[str, torch.Tensor]:
+            parts = []
+            for view in range(views):
+                rows.epoch = -1 - view
+                loader = DataLoader(rows, batch_size=64, collate_fn=collator)
+                parts.append(_features(base, loader, f"view {view + 1} of {views}"))
+            return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+        stored = self._stored("training", what, compute)
+        return FeatureRows(stored["features"], stored["labels"], stored["targets"])
+
+    def _validation_features(self, base: BaseModel, study: StudyData) -> FeatureRows:
+        """The same of the validation views."""
+        rows = ConcatDataset([view.rows for view in study.views])
+        loader = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(base.preprocessing))
+        stored = self._stored("validation", [base.preprocessing.height], lambda: _features(base, loader, "validation"))
+        return FeatureRows(stored["features"], stored["labels"])
+
+    def _stored(self, name: str, what: list[Any], compute: Callable[[], dict[str, torch.Tensor]]) -> dict:
+        """``compute()``, kept in memory and in the study's folder under a hash of what it depends on."""
+        key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+        file = self.folder / "features" / f"{name}-{key}.safetensors"
+        if file not in self._features:
             if not file.exists():
-                tensors = _features_of(base, study, self.budget.views)
-                save_file(tensors, file.with_suffix(".part"))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_file(compute(), file.with_suffix(".part"))
                 file.with_suffix(".part").replace(file)
-            t = load_file(file)
-            self._features = (FeatureRows(t["train"], t["train_labels"], t["train_targets"]),
-                              FeatureRows(t["validation"], t["validation_labels"]))  # fmt: skip
-        return self._features
+            self._features[file] = load_file(file)
+        return self._features[file]
 
 
-def _features_of(base: BaseModel, study: StudyData, views: int) -> dict[str, torch.Tensor]:
+def _features(base: BaseModel, loader: DataLoader, what: str) -> dict[str, torch.Tensor]:
+    """``compute_features`` in the precision that training has here."""
     defaults = FineTuningArguments(output_dir="unused", report_to="none")
     model = base.model.to(defaults.device, memory_format=torch.channels_last)
-    rows = study.training_rows(whole=True)
-    augmentation = replace(AugmentationArguments(), mixup=0.0)
-    collator = TrainingCollator(rows, base.preprocessing, augmentation, defaults.label_smoothing_factor, 0)
-    parts = []
-    for view in range(views):
-        rows.epoch = -1 - view
-        loader = DataLoader(rows, batch_size=64, collate_fn=collator)
-        parts.append(compute_features(model, loader, defaults.device, f"view {view + 1} of {views}"))
-    plain = DataLoader(ConcatDataset([v.rows for v in study.views]), 64, collate_fn=PlainCollator(base.preprocessing))
-    seen = compute_features(model, plain, defaults.device, "development-validation")
-    train = {key: torch.cat([part[key] for part in parts]) for key in ("features", "labels", "targets")}
-    return {
-        "train": train["features"], "train_labels": train["labels"], "train_targets": train["targets"],
-        "validation": seen["features"], "validation_labels": seen["labels"],
-    }  # fmt: skip
+    with torch.autocast(defaults.device.type, torch.bfloat16, enabled=defaults.bf16):
+        return compute_features(model, loader, defaults.device, what)
+
+
+def replace_values(arguments: FineTuningArguments, **values: object) -> FineTuningArguments:
+    """A copy with other values; ``dataclasses.replace`` would run the checks of an object that is set up already."""
+    changed = copy.copy(arguments)
+    for name, value in values.items():
+        setattr(changed, name, value)
+    return changed

@@ -17,6 +17,7 @@ from hf_model.modeling.heads import HEADS
 BRIEF = [
     *("--pictures", "32", "--validation", "24", "--epochs", "1", "--head_epochs", "2", "--views", "1"),
     *("--baseline_epochs", "1", "--sizes", "32", "64", "--seeds", "1"),
+    *("--only", "heads", "baseline", "depth", "loss", "size"),
 ]
 
 
@@ -55,11 +56,27 @@ def test_every_change_has_a_row(study: Path) -> None:
     assert found["baseline"] == {"reference", "baseline-cnn"}
     assert found["depth"] == {"reference", "depth-upper-4", "depth-frozen"}
     assert found["loss"] == {"reference", "loss-plain", "loss-focal"}
-    assert found["augmentation"] == {"reference", "without-any-augmentation", "one-rendering"} | {
-        f"without-{kind}" for kind in SWITCHES
-    }
+    assert found["augmentation"] == set()
     assert found["size"] == {"reference", "size-32"}
     assert {path.suffix for path in study.glob("experiments.*")} == {".csv", ".md", ".png", ".svg"}
+
+
+def test_augmentation_is_left_out_one_kind_at_a_time_and_altogether() -> None:
+    from dataclasses import fields, replace
+
+    from hf_model.data.augmentation import AugmentationArguments
+    from hf_model.experiments.plan import changes
+
+    reference, *others = changes("augmentation", [], 224, renderings=2)
+    assert (reference.key, reference.augmentation) == ("reference", {})
+    assert [change.key for change in others[:-2]] == [f"without-{kind}" for kind in SWITCHES]
+    assert [change.key for change in others[-2:]] == ["without-any-augmentation", "one-rendering"]
+    switched = [name for change in others[:-2] for name in change.augmentation]
+    assert sorted(switched) == sorted(field.name for field in fields(AugmentationArguments))  # each in one kind
+    off = replace(AugmentationArguments(), **others[-2].augmentation)
+    assert set(off.__dict__.values()) == {0.0}
+    assert others[-1].one_rendering
+    assert "one-rendering" not in [change.key for change in changes("augmentation", [], 224, renderings=1)]
 
 
 def test_the_figures_are_those_of_the_stored_margins(study: Path) -> None:
