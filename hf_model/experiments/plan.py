@@ -62,9 +62,9 @@ class Budget:
     baseline_epochs: of the CNN from scratch, which gets all of development-train.
     """
 
-    pictures: int = 512
+    pictures: int = 384
     epochs: int = 2
-    validation: int = 320
+    validation: int = 256
     views: int = 2
     head_epochs: int = 10
     baseline_epochs: int = 6
