@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from hf_model.data.loading import DatasetError, load_splits
+from hf_model.data.loading import DatasetError, load_splits, read_bytes
 from hf_model.data.patients import bare_number, patients_of
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.splits import Split, describe_split, join_groups, make_splits, split_by_group
@@ -19,6 +19,19 @@ from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
 TRAIN, VALIDATION, CALIBRATION = "development_train", "development_validation", "calibration"
+
+
+@dataclass(frozen=True)
+class SealedTest:
+    """The test pictures of one rendering. Nothing of them is read before ``decode`` or ``contents`` is called."""
+
+    source: Dataset
+    decode: Callable[[], Pixels]
+
+    def contents(self, pixels: Pixels) -> Iterator[tuple[str, bytes]]:
+        """``(name, encoded picture)`` of what ``decode`` gave, one at a time, in its order: what an upload would be."""
+        for name, row in zip(pixels.names, pixels.rows.tolist(), strict=True):
+            yield name, read_bytes(self.source[row]["image"])
 
 
 @dataclass
@@ -31,7 +44,7 @@ class DevelopmentData:
         splits: development_train, development_validation, calibration.
         renderings: name -> (decoded pictures, int64 (N,): which of them shows picture n, or -1).
         counts: published split -> (normal, pneumonia), before ours.
-        test: rendering name -> a function that decodes its test pictures. Nothing of them is read before the call.
+        test: rendering name -> its test pictures, closed.
     """
 
     main: Pixels
@@ -41,7 +54,7 @@ class DevelopmentData:
     renderings: dict[str, tuple[Pixels, np.ndarray]]
     counts: dict[str, tuple[int, int]]
     fingerprint: str
-    test: dict[str, Callable[[], Pixels]] = field(default_factory=dict)
+    test: dict[str, SealedTest] = field(default_factory=dict)
     pattern: str | None = None
     patient_column: str | None = None
 
@@ -97,16 +110,16 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     main = decode_split(rows, preprocessing, what=name, cache_dir=cache)
     patients = find_patients(main, arguments.patient_column, arguments.patient_pattern)
     groups = _groups(main, patients, arguments)
-    tests: dict[str, Callable[[], Pixels]] = {}
+    tests: dict[str, SealedTest] = {}
     if test is None:
         logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * arguments.test_fraction)
         share = {"rest": 1 - arguments.test_fraction, "test": arguments.test_fraction}
         parts = split_by_group(main.labels, groups, share, seed)
         held_out, kept = main.select(parts["test"]), parts["rest"]
-        tests[name] = lambda: held_out
+        tests[name] = SealedTest(rows, lambda: held_out)
     else:
         kept = np.arange(len(main))
-        tests[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+        tests[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
     splits = _splits(main, patients, groups, kept, arguments, seed)
     data = DevelopmentData(
         main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
@@ -117,6 +130,10 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
             data, folder, load_splits(folder, **options, option="--renderings"), preprocessing, cache, published
         )
     return data
+
+
+def _decoder(test: Dataset, preprocessing: Preprocessing, name: str, cache: Path | None) -> Callable[[], Pixels]:
+    return lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
 
 
 def _truncate(rows: Dataset, limit: int, seed: int) -> Dataset:
@@ -180,7 +197,7 @@ def _add_rendering(
         raise DatasetError(f"--renderings {folder}: no file name there is one of {data.main_name}'s.")
     data.renderings[name] = (pixels, index)
     if test is not None and "test" in published:
-        data.test[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+        data.test[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
 
 
 def _counts(published: DatasetDict) -> dict[str, tuple[int, int]]:
