@@ -48,7 +48,7 @@ def run_record(
             "dataset": arguments[0].dataset,
             "renderings": list(data.renderings),
             "sha256": data.fingerprint,
-            "patient_key": data.patients is not None,
+            "patient_key": data.patient_key or False,
             "unreadable": {n: len(p.skipped) for n, (p, _) in data.renderings.items()},
             "published": {n: dict(zip(LABELS, c, strict=True)) for n, c in data.counts.items()},
             "splits": {name: split.to_dict(names) for name, split in data.splits.items()},
