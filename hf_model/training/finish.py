@@ -29,6 +29,7 @@ from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph import FeatureGate
+from hf_model.radiograph.population import known
 from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
 from hf_model.training.features import compute_features, compute_logits
 from hf_model.training.machine import describe_machine, versions
@@ -165,6 +166,7 @@ class Finisher:
     def metrics(self, stages: list[StageResult], weights: str, **results: object) -> dict[str, object]:
         """Everything that metrics.json holds."""
         arguments, names = self.arguments, self.data.main.names
+        population = known(self.data.counts)
         return {
             "schema_version": SCHEMA_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -179,6 +181,7 @@ class Finisher:
                 "dataset": arguments[0].dataset,
                 "renderings": list(self.data.renderings),
                 "sha256": self.data.fingerprint,
+                "population": None if population is None else population.to_dict(),
                 "patient_key": self.data.patients is not None,
                 "unreadable": {n: len(p.skipped) for n, (p, _) in self.data.renderings.items()},
                 "published": {
