@@ -13,6 +13,7 @@ from hf_model.config import LABELS, SCHEMA_VERSION
 from hf_model.data.prepare import DevelopmentData
 from hf_model.evaluation import sealing
 from hf_model.modeling.base import BaseModel
+from hf_model.radiograph.population import known
 from hf_model.training.machine import describe_machine, versions
 from hf_model.training.stages import StageResult
 
@@ -34,7 +35,7 @@ def run_record(
         weights: SHA-256 of ``model.safetensors``.
         results: ``command``, ``class_weights`` and the records of what was evaluated.
     """
-    names = data.main.names
+    names, population = data.main.names, known(data.counts)
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -49,6 +50,7 @@ def run_record(
             "dataset": arguments[0].dataset,
             "renderings": list(data.renderings),
             "sha256": data.fingerprint,
+            "population": None if population is None else population.to_dict(),
             "patient_key": data.patient_key or False,
             "unreadable": {n: len(p.skipped) for n, (p, _) in data.renderings.items()},
             "published": {n: dict(zip(LABELS, c, strict=True)) for n, c in data.counts.items()},
