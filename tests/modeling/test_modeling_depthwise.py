@@ -24,7 +24,8 @@ def _gradients(module: nn.Conv2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.
     x = x.clone().requires_grad_()
     out = module(x)
     torch.manual_seed(1)
-    out.backward(torch.randn_like(out))
+    # drawn in bfloat16, so that every type gets the same numbers
+    out.backward(torch.randn(out.shape, dtype=torch.bfloat16).to(out.dtype))
     return out.detach(), x.grad, module.weight.grad
 
 
