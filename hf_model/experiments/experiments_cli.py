@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
         print(f"{best['group']:14}{best['change'][:60]:62}harder AUC {best['hard_auc']:.4f}, {best['seeds']} seeds")
     if left:
         print(f"{left} runs are left: the same command goes on with them.")
-    print(f"Table: {Path(arguments.output) / 'experiments.md'}")
+    if groups:
+        print(f"Table: {Path(arguments.output) / 'experiments.md'}")
     return 0
 
 
