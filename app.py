@@ -17,7 +17,8 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.hub_folder import CheckpointError
-from hf_model.page import about, examples, frame
+from hf_model.page import about, examples, frame, whom
+from hf_model.page.components import ExplainedBlocks, file_input
 from hf_model.page.desk import Desk
 from hf_model.page.endpoints import endpoints
 from hf_model.page.handlers import Handlers
@@ -37,8 +38,8 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
     """
     desk = Desk(classifier, folder)
     handlers = Handlers(desk, examples.find(examples_dir))
-    with gr.Blocks(title=frame.TITLE, analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as app:
-        gr.HTML(frame.header())
+    with ExplainedBlocks(title=frame.TITLE, analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as app:
+        gr.HTML(frame.header(classifier.population))
         with gr.Tabs():
             with gr.Tab("One picture"):
                 one_picture(handlers)
@@ -54,17 +55,19 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
 
 def one_picture(handlers: Handlers) -> None:
     """Upload and answer side by side, then pictures and controls; on a phone one below the other in that order."""
-    desk = handlers.desk
+    desk, many = handlers.desk, whom.many(handlers.desk.classifier.population)
     reading = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            upload = gr.File(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=190)
+            upload = file_input(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=190)
             gr.HTML(frame.formats())
             shown = gr.HTML(
                 examples.buttons(handlers.examples), js_on_load=examples.SCRIPT, visible=bool(handlers.examples)
             )
         with gr.Column(scale=8, min_width=320):
-            answer = gr.HTML(frame.welcome(about.summary(desk.classifier.metrics)), elem_id="cxr-answer")
+            answer = gr.HTML(
+                frame.welcome(about.summary(desk.classifier.metrics), desk.classifier.population), elem_id="cxr-answer"
+            )
             override = gr.Button("Show the answer anyway", visible=False, elem_id="cxr-override")
     with gr.Row(equal_height=False, visible=False) as results:
         with gr.Column(scale=8, min_width=320):
@@ -81,7 +84,7 @@ def one_picture(handlers: Handlers) -> None:
                 elem_id="cxr-preset",
             )
             pretest = gr.Slider(1, 99, handlers.first_pretest(), step=1, label="Pre-test probability (%)",
-                                info="How many of 100 children like this one have pneumonia, before the film.",
+                                info=f"How many of 100 such {many} have pneumonia, before the film.",
                                 elem_id="cxr-pretest")  # fmt: skip
             values = gr.HTML()
     details = gr.HTML()
@@ -105,16 +108,19 @@ def one_picture(handlers: Handlers) -> None:
 def many_pictures(handlers: Handlers) -> None:
     """Files or zip archives in; progress, counts, histogram, table and downloads out."""
     rows = gr.State((), time_to_live=KEPT_SECONDS)
-    files = gr.File(label="Chest X-rays: drop or choose files, or a zip archive of them", file_count="multiple",
-                    elem_id="cxr-files", height=170)  # fmt: skip
+    files = file_input(label="Chest X-rays: drop or choose files, or a zip archive of them", file_count="multiple",
+                       elem_id="cxr-files", height=170)  # fmt: skip
     with gr.Row(visible=False) as downloads:
         as_csv = gr.Button("Download CSV", elem_id="cxr-csv")
         as_json = gr.Button("Download JSON", elem_id="cxr-json")
+    override = gr.Button("Show the answers of flagged pictures anyway", visible=False, elem_id="cxr-override-all")
     result = gr.HTML(frame.batch_welcome(), elem_id="cxr-batch")
     text = gr.Textbox(visible=False)
     files.upload(
-        handlers.batch, files, [rows, result, downloads, files], concurrency_id="batch", concurrency_limit=1, **QUIET
-    )
+        handlers.batch, files, [rows, result, downloads, override, files],
+        concurrency_id="batch", concurrency_limit=1, **QUIET,
+    )  # fmt: skip
+    override.click(handlers.override_batch, rows, [rows, result, override], **LIVE)
     for button, kind in ((as_csv, "csv"), (as_json, "json")):
         # Made in the browser from text: no file with patients' file names is written on the server.
         made = button.click(getattr(handlers, kind), rows, text, **LIVE)
@@ -123,7 +129,7 @@ def many_pictures(handlers: Handlers) -> None:
 
 def about_model(tab: gr.Tab, classifier: Classifier, folder: Path | None) -> None:
     """The checkpoint's own files, read when the tab is first opened."""
-    gr.HTML(about.about(classifier.metrics, classifier.model_id))
+    gr.HTML(about.about(classifier.metrics, classifier.model_id, classifier.population))
     images = gr.HTML()
     with gr.Accordion("Model card", open=False):
         gr.Markdown(about.card(folder))
@@ -135,11 +141,12 @@ def api(classifier: Classifier) -> None:
     """``/predict`` and ``/predict_batch``: components that are not drawn, for types on the API page."""
     predict, predict_batch = endpoints(classifier)
     with gr.Group(visible=False):
-        file, files = gr.File(label="file"), gr.File(label="files", file_count="multiple")
+        file, files = file_input(label="file"), file_input(label="files", file_count="multiple")
         threshold, heat_map = gr.Number(None, label="threshold"), gr.Checkbox(False, label="heat_map")
+        settings = [threshold, heat_map, gr.Checkbox(False, label="override")]
         one, many = gr.JSON(label="prediction"), gr.JSON(label="predictions")
-        gr.Button().click(predict, [file, threshold, heat_map], one, api_name="predict", **MODEL_LIMIT)
-        gr.Button().click(predict_batch, [files, threshold, heat_map], many, api_name="predict_batch",
+        gr.Button().click(predict, [file, *settings], one, api_name="predict", **MODEL_LIMIT)
+        gr.Button().click(predict_batch, [files, *settings], many, api_name="predict_batch",
                           concurrency_id="batch", concurrency_limit=1)  # fmt: skip
 
 

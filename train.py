@@ -18,15 +18,13 @@ from hf_model.data.prepare import TRAIN, VALIDATION, prepare
 from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
-from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.export import export
 from hf_model.modeling.base import load_base_model
 from hf_model.training.arguments import parse_arguments
 from hf_model.training.batches import TrainingRows, augmented_rows, plain_rows
-from hf_model.training.finish import Finisher, command_line, refuse_finished, run_identity
+from hf_model.training.finish import Finisher
 from hf_model.training.machine import keep_memory
-from hf_model.training.outputs import write_outputs
+from hf_model.training.outputs import fix_checkpoint, write_outputs
+from hf_model.training.records import command_line, refuse_finished, run_identity
 from hf_model.training.stages import StageData, run_stages, validation_rows
 
 logger = logging.getLogger("train")
@@ -74,16 +72,12 @@ def train(argv: list[str]) -> str:
     if training.process_index != 0:
         return training.output_dir
 
-    # 5. Temperature and threshold on calibration patients, the test split once, and everything written down.
+    # 5. Temperature and thresholds on calibration patients, the refusal gate, the graph that serves on a CPU.
     finisher = Finisher(base, data, arguments, training.device)
-    write_outputs(finisher, stages, weights, command_line("train.py", argv))
+    fixed = fix_checkpoint(finisher)
 
-    # 6. The graph that serves on a CPU.
-    try:
-        report = export(Checkpoint.open(training.output_dir))
-        logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
-    except EngineUnavailable as error:
-        logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
+    # 6. The test split, once, and everything written down: metrics, scores, report and card.
+    write_outputs(finisher, fixed, stages, weights, command_line("train.py", argv))
 
     # 7. The Hub, last: whatever happens there, the folder is complete.
     if repo_id is not None:

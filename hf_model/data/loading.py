@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 
-from hf_model.config import LABEL2ID, LABELS
+from hf_model.config import LABELS
+from hf_model.data.folders import read_class_folders
+from hf_model.data.labels import NUMBERS, known_label, label_mapping
+
+logger = logging.getLogger(__name__)
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"validation": "validation", "dev": "validation", "test": "test", "testing": "test"}
@@ -29,11 +34,12 @@ def load_splits(
 ) -> DatasetDict:
     """The data set's splits, each with ``image`` (``{"bytes", "path"}``, not decoded) and ``label`` (0 or 1).
 
-    Other columns are kept. Pictures are not decoded here, so one broken file does not stop a whole data set.
+    Numbers 0 and 1 without names are taken for NORMAL and PNEUMONIA. Other columns are kept. Pictures are not decoded
+    here, so one broken file does not stop a whole data set.
 
     Args:
         name_or_folder: Hub id, or a folder: of Parquet files, or with one sub-folder per class (below split
-            folders or not).
+            folders or not), of pictures or DICOM files, each patient in a folder or not.
         image_column, label_column: names, where they cannot be found.
         token: for a private Hub data set.
         cache_dir: of ``datasets``.
@@ -57,6 +63,9 @@ def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option:
         name_or_folder = str(folder)
     elif folder.exists() or name_or_folder.startswith((".", "/", "~")) or name_or_folder.count("/") > 1:
         raise DatasetError(f"{option} {name_or_folder}: there is no such folder.")
+    own = read_class_folders(folder, _SPLIT_NAMES) if folder.is_dir() else None
+    if own is not None:
+        return own
     try:
         return load_dataset(name_or_folder, token=token, cache_dir=cache_dir)
     except DatasetNotFoundError as error:
@@ -81,7 +90,7 @@ def _refuse_zip(folder: Path) -> None:
     archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in {".zip", ".tar", ".gz", ".7z", ".rar"})
     if archives:
         raise DatasetError(f"{folder} holds archives ({', '.join(archives[:3])}): unpack them and name the folder.")
-    if not any(folder.rglob("*.*")):
+    if not any(path.is_file() for path in folder.rglob("*")):
         raise DatasetError(f"{folder} is empty.")
 
 
@@ -91,6 +100,11 @@ def _normalise(rows: Dataset, where: str, image_column: str | None, label_column
     label = _column(
         rows, where, label_column, "label", labels or [n for n in ("label", "labels") if n in rows.features]
     )
+    if known_label(label) == 0 and {str(value) for value in rows.unique(label)} <= set(NUMBERS):
+        raise DatasetError(
+            f"{where}: column {label!r} holds 0 and 1, where 1 would mean normal, but 1 is taken for PNEUMONIA. Give a "
+            "column with the names of the classes, or with 1 for pneumonia."
+        )
     rows = rows.rename_columns({old: new for old, new in ((image, "image"), (label, "label")) if old != new})
     rows = rows.cast_column("image", Image(decode=False))
     mapping = _label_mapping(rows, where)
@@ -115,7 +129,9 @@ def _label_mapping(rows: Dataset, where: str) -> dict[object, int]:
     """Value in the label column -> 0 or 1."""
     feature = rows.features["label"]
     names = list(feature.names) if isinstance(feature, ClassLabel) else sorted({str(v) for v in rows["label"]})
-    mapping = {name: _known_label(name) for name in names}
+    mapping = label_mapping(names)
+    if set(names) <= set(NUMBERS):
+        logger.warning("%s: labels are 0 and 1 without names; 0 is taken for NORMAL and 1 for PNEUMONIA.", where)
     unknown = [name for name, value in mapping.items() if value is None]
     if unknown or len(set(mapping.values())) != len(names):
         raise DatasetError(
@@ -125,10 +141,6 @@ def _label_mapping(rows: Dataset, where: str) -> dict[object, int]:
     if isinstance(feature, ClassLabel):
         return {index: mapping[name] for index, name in enumerate(names)}
     return {value: mapping[str(value)] for value in set(rows["label"])}
-
-
-def _known_label(name: str) -> int | None:
-    return LABEL2ID.get(re.sub(r"[^A-Z]", "", name.upper()))
 
 
 def read_bytes(image: dict[str, object]) -> bytes:

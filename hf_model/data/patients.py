@@ -7,6 +7,7 @@ set, ``BACTERIA-1008087-0001.jpeg``. The number after the patient counts the pat
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -73,6 +74,16 @@ def patient_key_function(pattern: str | None) -> Callable[[str], str | None]:
         return match[1] if match else None
 
     return key
+
+
+def anonymous_keys(ids: Sequence[str]) -> list[str]:
+    """Keys that are equal where the identifiers are, and from which no identifier can be had.
+
+    Hospital numbers are few enough to try them all, so a plain hash would give them away. This one is salted with the
+    whole set of identifiers: the same data gives the same keys, and who wants to try has to know everybody else first.
+    """
+    salt = hashlib.sha256("\0".join(sorted(set(ids))).encode()).digest()
+    return [f"patient-{hashlib.blake2b(value.encode(), key=salt, digest_size=8).hexdigest()}" for value in ids]
 
 
 def patients_of(names: Sequence[str], pattern: str | None = None) -> list[str] | None:

@@ -44,6 +44,7 @@ class Pixels:
         hashes: N SHA-256 of the pixels, equal for equal pictures.
         columns: further columns of the data set, one list of N values each.
         skipped: (file name, reason) of rows that could not be read.
+        rows: int64 (N,), the row of the data set that each picture was read from.
     """
 
     pixels: np.ndarray
@@ -52,6 +53,7 @@ class Pixels:
     hashes: list[str]
     columns: dict[str, list[object]] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,6 +66,7 @@ class Pixels:
             self.labels[rows],
             [self.hashes[i] for i in rows],
             {key: [values[i] for i in rows] for key, values in self.columns.items()},
+            rows=self.rows[rows],
         )
 
 
@@ -99,6 +102,7 @@ def decode_split(rows: Dataset, preprocessing: Preprocessing, *, what: str, cach
         index["hashes"],
         {c: [rows[c][i] for i in kept] for c in extra},
         [tuple(item) for item in index["skipped"]],
+        np.asarray(kept, dtype=np.int64),
     )
 
 

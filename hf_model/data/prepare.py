@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from hf_model.data.loading import DatasetError, load_splits
+from hf_model.data.folders import FROM_DICOM, FROM_FOLDER
+from hf_model.data.loading import DatasetError, load_splits, read_bytes
 from hf_model.data.patients import bare_number, patients_of
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.splits import Split, describe_split, join_groups, make_splits, split_by_group
@@ -19,6 +20,19 @@ from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
 TRAIN, VALIDATION, CALIBRATION = "development_train", "development_validation", "calibration"
+
+
+@dataclass(frozen=True)
+class SealedTest:
+    """The test pictures of one rendering. Nothing of them is read before ``decode`` or ``contents`` is called."""
+
+    source: Dataset
+    decode: Callable[[], Pixels]
+
+    def contents(self, pixels: Pixels) -> Iterator[tuple[str, bytes]]:
+        """``(name, encoded picture)`` of what ``decode`` gave, one at a time, in its order: what an upload would be."""
+        for name, row in zip(pixels.names, pixels.rows.tolist(), strict=True):
+            yield name, read_bytes(self.source[row]["image"])
 
 
 @dataclass
@@ -31,7 +45,8 @@ class DevelopmentData:
         splits: development_train, development_validation, calibration.
         renderings: name -> (decoded pictures, int64 (N,): which of them shows picture n, or -1).
         counts: published split -> (normal, pneumonia), before ours.
-        test: rendering name -> a function that decodes its test pictures. Nothing of them is read before the call.
+        test: rendering name -> its test pictures, closed.
+        pattern, patient_column: as the user gave them. patient_key: what patients are told apart by, in words.
     """
 
     main: Pixels
@@ -41,16 +56,18 @@ class DevelopmentData:
     renderings: dict[str, tuple[Pixels, np.ndarray]]
     counts: dict[str, tuple[int, int]]
     fingerprint: str
-    test: dict[str, Callable[[], Pixels]] = field(default_factory=dict)
+    test: dict[str, SealedTest] = field(default_factory=dict)
     pattern: str | None = None
     patient_column: str | None = None
+    patient_key: str | None = None
 
     def rows(self, split: str) -> np.ndarray:
         return self.splits[split].indices
 
     def patients_in(self, pixels: Pixels) -> list[str]:
         """Patient keys of other pictures of this data set, "" where nothing says whose they are."""
-        return find_patients(pixels, self.patient_column, self.pattern) or [""] * len(pixels)
+        keys, _ = find_patients(pixels.names, pixels.columns, self.patient_column, self.pattern)
+        return keys or [""] * len(pixels)
 
 
 def rendering_name(name_or_folder: str) -> str:
@@ -58,20 +75,31 @@ def rendering_name(name_or_folder: str) -> str:
     return Path(name_or_folder.rstrip("/")).name
 
 
-def find_patients(pixels: Pixels, column: str | None, pattern: str | None) -> list[str] | None:
-    """Patient keys from a column, a pattern, or the file names this project knows; None if there are none.
+def find_patients(
+    names: list[str], columns: dict[str, list[object]], column: str | None, pattern: str | None
+) -> tuple[list[str] | None, str | None]:
+    """N patient keys with what they come from, or None twice where nothing says whose each picture is.
+
+    From the column or pattern that the user named; else from the DICOM headers, from file names that this project
+    knows, from the folders that pictures lie in.
 
     Raises:
         DatasetError: the column does not exist or is not filled everywhere.
     """
-    if column is None:
-        return patients_of(pixels.names, pattern)
-    if column not in pixels.columns:
-        raise DatasetError(f"--patient_column {column}: the data set has {', '.join(pixels.columns) or 'no others'}.")
-    values = pixels.columns[column]
-    if any(value in (None, "") for value in values):
-        raise DatasetError(f"--patient_column {column}: empty in {sum(v in (None, '') for v in values)} rows.")
-    return [str(value) for value in values]
+    if column is not None:
+        if column not in columns:
+            raise DatasetError(f"--patient_column {column}: the data set has {', '.join(columns) or 'no others'}.")
+        values = columns[column]
+        if any(value in (None, "") for value in values):
+            raise DatasetError(f"--patient_column {column}: empty in {sum(v in (None, '') for v in values)} rows.")
+        return [str(value) for value in values], f"column {column}"
+    if pattern is None and FROM_DICOM in columns:
+        return list(columns[FROM_DICOM]), "PatientID of the DICOM headers, hashed"
+    if (keys := patients_of(names, pattern)) is not None:
+        return keys, "file name"
+    if pattern is None and FROM_FOLDER in columns:
+        return list(columns[FROM_FOLDER]), "the folder below the class, its name hashed"
+    return None, None
 
 
 def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | None = None) -> DevelopmentData:
@@ -95,28 +123,34 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     name = rendering_name(arguments.dataset)
     rows, test = pool_splits(published)
     main = decode_split(rows, preprocessing, what=name, cache_dir=cache)
-    patients = find_patients(main, arguments.patient_column, arguments.patient_pattern)
-    groups = _groups(main, patients, arguments)
-    tests: dict[str, Callable[[], Pixels]] = {}
+    patients, key = find_patients(main.names, main.columns, arguments.patient_column, arguments.patient_pattern)
+    if key:
+        logger.info("%s: %d patients, told apart by %s", name, len(set(patients)), key)
+    groups = _groups(main, patients, by_name=key == "file name" and arguments.patient_pattern is None)
+    tests: dict[str, SealedTest] = {}
     if test is None:
         logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * arguments.test_fraction)
         share = {"rest": 1 - arguments.test_fraction, "test": arguments.test_fraction}
         parts = split_by_group(main.labels, groups, share, seed)
         held_out, kept = main.select(parts["test"]), parts["rest"]
-        tests[name] = lambda: held_out
+        tests[name] = SealedTest(rows, lambda: held_out)
     else:
         kept = np.arange(len(main))
-        tests[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+        tests[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
     splits = _splits(main, patients, groups, kept, arguments, seed)
     data = DevelopmentData(
         main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
-        _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column,
+        _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column, key,
     )  # fmt: skip
     for folder in arguments.renderings:
         _add_rendering(
             data, folder, load_splits(folder, **options, option="--renderings"), preprocessing, cache, published
         )
     return data
+
+
+def _decoder(test: Dataset, preprocessing: Preprocessing, name: str, cache: Path | None) -> Callable[[], Pixels]:
+    return lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
 
 
 def _truncate(rows: Dataset, limit: int, seed: int) -> Dataset:
@@ -135,12 +169,12 @@ def pool_splits(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
     return concatenate_datasets([part.select_columns(shared) for part in parts]), test
 
 
-def _groups(main: Pixels, patients: list[str] | None, arguments) -> np.ndarray:
+def _groups(main: Pixels, patients: list[str] | None, *, by_name: bool) -> np.ndarray:
     """What must not be cut: patients (by the coarser key as well, where names have one) and equal pictures."""
     keys: list[list[object]] = [list(main.hashes)]
     if patients is not None:
         keys.append([f"patient {p}" for p in patients])
-    if patients is not None and arguments.patient_column is None and arguments.patient_pattern is None:
+    if by_name:
         keys.append([f"number {bare_number(n)}" for n in main.names])
     return join_groups(*keys)
 
@@ -180,7 +214,7 @@ def _add_rendering(
         raise DatasetError(f"--renderings {folder}: no file name there is one of {data.main_name}'s.")
     data.renderings[name] = (pixels, index)
     if test is not None and "test" in published:
-        data.test[name] = lambda: decode_split(test, preprocessing, what=f"{name} test", cache_dir=cache)
+        data.test[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
 
 
 def _counts(published: DatasetDict) -> dict[str, tuple[int, int]]:

@@ -62,6 +62,33 @@ def rendering_agreement(first: Scores, second: Scores, decision: Decision) -> di
     }
 
 
+BAND = 0.01
+"""Probabilities this close to the threshold may fall on either side of it in another engine's arithmetic."""
+
+
+def engine_agreement(reference: Scores, logits: np.ndarray, decision: Decision) -> dict[str, Any]:
+    """Another engine's logits (N, 2) on the very pictures of ``reference`` (torch in float32), in its order.
+
+    Returns "n", the largest differences "max_logit_difference" and "max_probability_difference", "flips" (decisions
+    at the threshold that change) and "flips_outside_band": those of pictures whose reference probability is more than
+    ``BAND`` from the threshold. ValueError for another number of pictures.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if logits.shape != reference.logits.shape:
+        raise ValueError(f"The engine's logits are {logits.shape}, the reference's {reference.logits.shape}.")
+    before = probability_of(reference, decision)
+    after = probability_of(Scores(logits, reference.labels, reference.names, reference.patients), decision)
+    flips = (before >= decision.threshold) != (after >= decision.threshold)
+    return {
+        "n": len(reference),
+        "max_logit_difference": float(np.abs(logits - reference.logits).max()),
+        "max_probability_difference": float(np.abs(after - before).max()),
+        "flips": int(flips.sum()),
+        "band": BAND,
+        "flips_outside_band": int(np.sum(flips & (np.abs(before - decision.threshold) > BAND))),
+    }
+
+
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 

@@ -7,16 +7,13 @@ on any other labelled data set this is the external validation, with everything 
 from __future__ import annotations
 
 import argparse
-import io
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation import report, sealing
+from hf_model.evaluation import report, report_files, sealing
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.subgroups import aetiology_column
@@ -24,9 +21,6 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
-from hf_model.inference.heat_map import overlay
-
-THUMBNAIL = 224
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +29,7 @@ def main(argv: list[str]) -> int:
     try:
         material, cases = _gather(arguments, f"python -m hf_model evaluate {shlex.join(argv)}")
         content = report.build(material, prevalences=arguments.prevalence, seed=arguments.seed)
-        _write(Path(arguments.output), material, content, cases)
+        report_files.write_report(Path(arguments.output), material, content, cases)
     except (ValueError, OSError, EngineUnavailable) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
@@ -180,34 +174,9 @@ def _second(contestants: list[Checkpoint], pictures: Any, engine: str) -> tuple[
 
 def _thumbnails(classifier: Classifier, pictures: Any, scored: Any, material: Material, most: int) -> list:
     from hf_model.evaluation.picture_set import read_small
-    from hf_model.evaluation.report_html import Case
 
-    cases = []
-    for case in report.error_list(material.scores, material.decision)[: max(0, most)]:
-        row = case["row"]
-        small = read_small(classifier, pictures, scored.rows[row])
-        heat = scored.maps[row]
-        over = None if heat is None else _jpeg(overlay(small, heat, 0.7))
-        cases.append(Case(row, _jpeg(small), over))
-    return cases
-
-
-def _jpeg(pixels: Any) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def _write(folder: Path, material: Material, content: dict[str, Any], cases: list) -> None:
-    """metrics.json, scores.csv, figures/ and report.html."""
-    from hf_model.evaluation.figure_set import evaluation_figures, write_figures
-    from hf_model.evaluation.report_html import page
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = write_figures(evaluation_figures(material.scores, material.decision, content["record"]), folder / "figures")
-    sealing.write_json(folder / "metrics.json", content)
-    material.scores.to_csv(folder / "scores.csv")
-    drawn = {path.stem: path.read_bytes() for path in paths if path.suffix == ".svg"}
-    (folder / "report.html").write_text(page(content, drawn, cases), encoding="utf-8")
+    wrong = [case["row"] for case in report.error_list(material.scores, material.decision)[: max(0, most)]]
+    return [
+        report_files.make_case(row, read_small(classifier, pictures, scored.rows[row]), scored.maps[row])
+        for row in wrong
+    ]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
 from hf_model.data.patients import patient_key_function
-from hf_model.data.prepare import rendering_name
+from hf_model.data.prepare import find_patients, rendering_name
 from hf_model.evaluation.scores import Scores
 from hf_model.inference.classifier import Classifier
 from hf_model.radiograph import Radiograph, UnreadableRadiograph, read_radiograph
@@ -70,13 +70,7 @@ class PictureSet:
         rows = concatenate_datasets([splits[name] for name in chosen]) if len(chosen) > 1 else splits[chosen[0]]
         names = [file_name(image, row) for row, image in enumerate(rows.select_columns("image")["image"])]
         columns = {name: list(rows[name]) for name in rows.column_names if name not in ("image", "label")}
-        if patient_column is not None and patient_column not in columns:
-            raise DatasetError(
-                f"--patient_column {patient_column}: there is {', '.join(columns) or 'no other column'}."
-            )
-        key = patient_key_function(patient_pattern)
-        patients = columns[patient_column] if patient_column else [key(name) for name in names]
-        keys = ["" if value is None else str(value) for value in patients]
+        keys = _patients(names, columns, patient_column, patient_pattern)
         labels = np.asarray(rows["label"], dtype=np.int64)
         return cls(dataset, rendering_name(dataset), "+".join(chosen), rows, names, labels, keys, columns)
 
@@ -111,6 +105,17 @@ class PictureSet:
             for (name, data), label in zip(self.contents(), self.labels.tolist(), strict=True)
         ]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _patients(names: list[str], columns: dict[str, list[Any]], column: str | None, pattern: str | None) -> list[str]:
+    """Patient keys as training takes them, but where only some pictures say whose they are, those keep their key."""
+    if column is not None and column not in columns:
+        raise DatasetError(f"--patient_column {column}: there is {', '.join(columns) or 'no other column'}.")
+    if column is not None:
+        return ["" if value is None else str(value) for value in columns[column]]
+    found, _ = find_patients(names, columns, None, pattern)
+    key = patient_key_function(pattern)
+    return found or [key(name) or "" for name in names]
 
 
 def _choose(splits: dict[str, Dataset], split: str | None, dataset: str) -> list[str]:

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import DEFAULT_DATASET, LABELS
+from hf_model.config import DEFAULT_DATASET
 from hf_model.evaluation.decision import Decision
+from hf_model.radiograph.population import known
 
-PUBLISHED_COUNTS = (
-    {"train": (1341, 3875), "test": (234, 390)},
-    {"train": (1349, 3883), "test": (234, 390)},
-)
-"""(normal, pneumonia) of the Kermany chest X-rays: with a validation split of 16, as on the Hub, and without."""
 KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"
 PLACEHOLDER = "path/to/this/folder"
 """Stands in the card's code for the model's name while it has none; a push puts the repository's in its place."""
@@ -50,9 +46,7 @@ class Run:
     @property
     def kermany(self) -> bool:
         """True if the published splits count what the Kermany set's do: names of folders prove nothing."""
-        published = self.data.get("published") or self.data.get("counts") or {}
-        counts = {split: _pair(value) for split, value in published.items()}
-        return any(all(counts.get(split) == pair for split, pair in known.items()) for known in PUBLISHED_COUNTS)
+        return known(self.data.get("published") or self.data.get("counts")) is not None
 
     @property
     def dataset_name(self) -> str | None:
@@ -143,10 +137,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} should hold a JSON object, not {type(content).__name__}.")
     return content
-
-
-def _pair(value: Any) -> tuple[int, int] | None:
-    """(normal, pneumonia) from ``{"NORMAL", "PNEUMONIA"}`` or a pair."""
-    if isinstance(value, dict):
-        return tuple(value.get(label) for label in LABELS)
-    return tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else None

@@ -34,11 +34,12 @@ OPTIONAL = (
     "LICENSE",
     "training_curves.png",
     "confusion_matrix.png",
+    "report.html",
     "figures/*.png",
     "figures/*.svg",
     "scores/*.csv",
 )
-"""All else stays on disk: optimizer states, ``checkpoint-*``, ``training_args.bin`` (a pickle), pages with pictures."""
+"""All else stays on disk: optimizer states, ``training_args.bin`` (a pickle), ``report/`` with pictures of the data."""
 
 
 class PushError(RuntimeError):

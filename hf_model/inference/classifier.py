@@ -20,6 +20,7 @@ from hf_model.inference.prediction import Failure, Prediction, Timing, checked_t
 from hf_model.radiograph import (
     FeatureGate,
     Finding,
+    Population,
     Radiograph,
     UnreadableRadiograph,
     check_radiograph,
@@ -46,7 +47,8 @@ class Classifier:
     """A loaded checkpoint.
 
     Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
-    (contents of metrics.json or None), gate (FeatureGate or None), has_map. Safe to use from several threads.
+    (contents of metrics.json or None), population (of the training pictures, or None where it is not described), gate
+    (FeatureGate or None). Safe to use from several threads.
     """
 
     def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
@@ -55,6 +57,7 @@ class Classifier:
         self.model_id = checkpoint.model_id
         self.model_hash = checkpoint.weights_sha256
         self.metrics: dict[str, Any] | None = checkpoint.metrics
+        self.population = Population.of(checkpoint.metrics)
         self.gate: FeatureGate | None = checkpoint.gate
         self.engine_name = engine.name
         self._engine = engine
@@ -153,6 +156,8 @@ class Classifier:
     ) -> Prediction:
         """The one place where a Prediction comes from."""
         findings = ready.findings
+        if self.population is not None:
+            findings += self.population.findings(ready.radiograph.metadata)
         if self.gate is not None and output.features is not None:
             findings += gate_finding(self.gate, output.features[row])
         drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None

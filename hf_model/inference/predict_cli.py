@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from hf_model.inference.prediction import PRECISION, Failure, Prediction, checke
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     "name",
     "probability",
@@ -32,6 +34,7 @@ COLUMNS = (
     "logit_normal",
     "logit_pneumonia",
     "refused",
+    "needs_confirmation",
     "findings",
     "error",
     "reason",
@@ -53,12 +56,18 @@ def main(argv: list[str]) -> int:
         )
         with ExitStack() as stack:
             output = _open(arguments.output, stack)
-            failures = _write(classifier, files, output, arguments, threshold)
+            failures, flagged = _write(classifier, files, output, arguments, threshold)
     except (CheckpointError, EngineUnavailable, ValueError, OSError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     if failures:
         print(f"{failures} of {len(files)} files could not be read; their rows say why.", file=sys.stderr)
+    if flagged:
+        print(
+            f"{flagged} of {len(files)} pictures were flagged by the input checks and have no answer "
+            "(findings say why); look at them, and add --override to answer all the same.",
+            file=sys.stderr,
+        )
     return 1 if failures == len(files) else 0
 
 
@@ -78,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threshold", type=float, help="0 to 1 (default: the checkpoint's own)")
     parser.add_argument("--engine", choices=NAMES, default="auto")
     parser.add_argument("--batch_size", type=int, help="pictures per pass (default: what the engine is fastest with)")
+    parser.add_argument(
+        "--override", action="store_true", help="answer for flagged pictures too (default: they need confirmation)"
+    )
     parser.add_argument("--heat_map", action="store_true", help="with json: add each heat map as a base64 PNG")
     return parser
 
@@ -115,9 +127,18 @@ def _open(output: str | None, stack: ExitStack) -> TextIO:
 
 def _write(
     classifier: Classifier, files: list[Path], output: TextIO, arguments: argparse.Namespace, threshold: float | None
-) -> int:
-    """Write every result as soon as it is there; give how many are failures."""
+) -> tuple[int, int]:
+    """Write every result as soon as it is there; give how many are failures, and how many need confirmation."""
     by_suffix = "json" if arguments.output and Path(arguments.output).suffix.lower() == ".json" else "csv"
+    seen: Counter[str] = Counter()
+
+    def counted(found: Iterator[Prediction | Failure]) -> Iterator[Prediction | Failure]:
+        for result in found:
+            result = result.override() if arguments.override and result.ok else result
+            seen["failed"] += not result.ok
+            seen["flagged"] += result.ok and result.needs_confirmation
+            yield result
+
     results = classifier.predict_batch(
         ((str(path), path) for path in files),
         batch_size=arguments.batch_size,
@@ -126,52 +147,60 @@ def _write(
     )
     # No bar where standard error is no terminal (None), nor where the table itself is printed on the terminal.
     silent = True if output.isatty() else None
-    shown = tqdm(results, total=len(files), unit="picture", file=sys.stderr, disable=silent)
+    shown = tqdm(counted(results), total=len(files), unit="picture", file=sys.stderr, disable=silent)
     if (arguments.format or by_suffix) == "json":
-        return _write_json(shown, output, arguments.heat_map)
-    return _write_csv(shown, output)
+        _write_json(shown, output, arguments.heat_map)
+    else:
+        _write_csv(shown, output)
+    return seen["failed"], seen["flagged"]
 
 
-def _write_csv(results: Iterator[Prediction | Failure], output: TextIO) -> int:
+def _write_csv(results: Iterator[Prediction | Failure], output: TextIO) -> None:
     table = csv.DictWriter(output, COLUMNS, restval="", lineterminator="\n")
     table.writeheader()
-    failures = 0
     for result in results:
         table.writerow(row(result))
         output.flush()
-        failures += not result.ok
-    return failures
 
 
-def _write_json(results: Iterator[Prediction | Failure], output: TextIO, heat_map: bool) -> int:
+def _write_json(results: Iterator[Prediction | Failure], output: TextIO, heat_map: bool) -> None:
     """An array with one object a line; closed even when interrupted, so that what is there can be read."""
-    failures = 0
     separator = "[\n"
     try:
         for result in results:
             output.write(separator + json.dumps(result.to_dict(heat_map=heat_map)))
             output.flush()
             separator = ",\n"
-            failures += not result.ok
     finally:
         output.write("[]\n" if separator == "[\n" else "\n]\n")
-    return failures
 
 
 def row(result: Prediction | Failure) -> dict[str, Any]:
-    """One row of the CSV. A failure fills name, error (its code) and reason only."""
+    """One row of the CSV. A failure fills name, error (its code) and reason only.
+
+    Where the answer is withheld, its columns are empty. Text that a spreadsheet would take for a formula, and run
+    (CWE-1236), gets an apostrophe before it.
+    """
     if isinstance(result, Failure):
-        return {"name": result.name, "error": result.code, "reason": result.reason}
-    return {
-        "name": result.name,
+        return {"name": _plain(result.name), "error": result.code, "reason": _plain(result.reason)}
+    answer = {
         "probability": f"{result.probability:.{PRECISION}f}",
-        "threshold": result.threshold,
         "decision": result.decision,
         "answer": result.answer,
         "logit_normal": f"{result.logits[NORMAL]:.{PRECISION}f}",
         "logit_pneumonia": f"{result.logits[PNEUMONIA]:.{PRECISION}f}",
+    }
+    return {
+        "name": _plain(result.name),
+        **({} if result.withheld else answer),
+        "threshold": result.threshold,
         "refused": str(result.refused).lower(),
+        "needs_confirmation": str(result.needs_confirmation).lower(),
         "findings": " ".join(finding.code for finding in result.findings),
-        "model_id": result.model_id,
+        "model_id": _plain(result.model_id),
         "model_hash": result.model_hash,
     }
+
+
+def _plain(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text

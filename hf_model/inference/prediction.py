@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_model.config import LABELS, NORMAL, PNEUMONIA, SCHEMA_VERSION
+from hf_model.config import LABELS, NORMAL, PNEUMONIA
 from hf_model.evaluation.decision import Decision
 from hf_model.inference.heat_map import heat_map_png
+from hf_model.inference.schema import PREDICTION_VERSION
 from hf_model.radiograph import Finding
 
 PRECISION = 6
@@ -42,7 +43,10 @@ class Prediction:
     one that ``decision`` ("PNEUMONIA" or "NORMAL") and ``answer`` (words for a person) were made at. logits:
     ``(normal, pneumonia)``. class_activation_map: float32 (h, w) in 0..1 over the whole picture, or None when it was
     not asked for or the architecture has none. findings: what the input checks noticed. model_hash: SHA-256 of
-    ``model.safetensors``.
+    ``model.safetensors``. overridden: a person or program said that flags do not matter.
+
+    The numbers are always there for who evaluates; whoever shows them asks ``withheld`` first, as ``to_dict`` and the
+    CSV do.
     """
 
     name: str
@@ -58,7 +62,8 @@ class Prediction:
     engine: str
     timing: Timing
     rule: Decision
-    schema_version: str = SCHEMA_VERSION
+    overridden: bool = False
+    schema_version: str = PREDICTION_VERSION
 
     ok: ClassVar[bool] = True
 
@@ -83,8 +88,23 @@ class Prediction:
 
     @property
     def refused(self) -> bool:
-        """True if an input check holds that this is no frontal chest radiograph: don't show the number unasked."""
+        """True if an input check holds that the picture is unusable (blank): there is no answer."""
         return any(finding.severity == "refuse" for finding in self.findings)
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """True if an input check doubts that this is a frontal chest radiograph, and nobody has overridden it."""
+        flagged = any(finding.severity == "flag" for finding in self.findings)
+        return flagged and not self.overridden and not self.refused
+
+    @property
+    def withheld(self) -> bool:
+        """True if no answer may be shown: refused, or in need of confirmation."""
+        return self.refused or self.needs_confirmation
+
+    def override(self) -> Prediction:
+        """The same prediction with its flags overridden; a refusal stays one."""
+        return replace(self, overridden=True)
 
     def at(self, threshold: float) -> Prediction:
         """The same prediction decided at another threshold (0 to 1), without running the model again."""
@@ -99,18 +119,24 @@ class Prediction:
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
         """JSON of this prediction, as ``schema.PREDICTION`` describes it.
 
-        heat_map: add the class activation map as a base64 PNG under "heat_map" (null if there is none).
+        heat_map: add the class activation map as a base64 PNG under "heat_map" (null if there is none). Where the
+        answer is withheld, probability, decision, answer, logits and heat map are null.
         """
+        shown = not self.withheld
         content: dict[str, Any] = {
             "schema_version": self.schema_version,
             "name": self.name,
-            "probability": round(self.probability, PRECISION),
-            "threshold": self.threshold,
-            "decision": self.decision,
-            "answer": self.answer,
-            "calibrated": self.rule.calibrated,
             "refused": self.refused,
-            "logits": {LABELS[index]: round(self.logits[index], PRECISION) for index in (NORMAL, PNEUMONIA)},
+            "needs_confirmation": self.needs_confirmation,
+            "overridden": self.overridden,
+            "probability": round(self.probability, PRECISION) if shown else None,
+            "threshold": self.threshold,
+            "decision": self.decision if shown else None,
+            "answer": self.answer if shown else None,
+            "calibrated": self.rule.calibrated,
+            "logits": {
+                LABELS[index]: round(self.logits[index], PRECISION) if shown else None for index in (NORMAL, PNEUMONIA)
+            },
             "findings": [finding.to_dict() for finding in self.findings],
             "model_id": self.model_id,
             "model_hash": self.model_hash,
@@ -119,7 +145,7 @@ class Prediction:
         }
         if heat_map:
             drawn = self.class_activation_map
-            content["heat_map"] = None if drawn is None else heat_map_png(drawn)
+            content["heat_map"] = heat_map_png(drawn) if shown and drawn is not None else None
         return content
 
 
@@ -130,7 +156,7 @@ class Failure:
     name: str
     code: str
     reason: str
-    schema_version: str = SCHEMA_VERSION
+    schema_version: str = PREDICTION_VERSION
 
     ok: ClassVar[bool] = False
 

@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hf_model.page import whom
 from hf_model.page.text import escape, note, percent, rounded
+from hf_model.radiograph.population import KERMANY, Population
 
 POINTS = (
-    ("default", "checkpoint's own"),
+    ("default", "model's own"),
     ("rule_out", "rule-out"),
     ("rule_in", "rule-in"),
     ("0.5", "0.5"),
@@ -18,9 +20,8 @@ POINTS = (
 )
 COUNTED = ("images", "patients", "NORMAL", "PNEUMONIA")
 RATES = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
+ADULTS = "On adults of another hospital models of this data score little better than chance."
 LIMITS = (
-    "Fitted on frontal (AP) films of children aged one to five from one hospital in Guangzhou. No figure here speaks "
-    "for adults: on adults of another hospital models of this data score little better than chance.",
     "It knows two answers, pneumonia or not. It does not look for effusion, pneumothorax, tuberculosis or anything "
     "else, and does not tell bacteria from virus.",
     "The heat map shows what moved the model, not where the disease is.",
@@ -35,10 +36,10 @@ CAPTIONS = {
 }
 
 
-def about(metrics: dict[str, Any] | None, model_id: str) -> str:
+def about(metrics: dict[str, Any] | None, model_id: str, population: Population | None = None) -> str:
     """The tab's head as HTML: limits, evaluation table, data. ``metrics`` is metrics.json or None."""
     parts = [f"<p>Model <strong>{escape(model_id)}</strong>.</p>", "<h2>Limits</h2><ul>"]
-    parts += [f"<li>{escape(limit)}</li>" for limit in LIMITS]
+    parts += [f"<li>{escape(limit)}</li>" for limit in (_whom(population), *LIMITS)]
     parts.append("</ul>")
     if metrics is None:
         parts.append(note("warn", "No evaluation", "This checkpoint has no metrics.json, so its errors are unknown."))
@@ -46,6 +47,11 @@ def about(metrics: dict[str, Any] | None, model_id: str) -> str:
         parts += [evaluation(name, record) for name, record in metrics.get("test", {}).items()]
         parts.append(data_table(metrics.get("data", {})))
     return f'<div class="cxr-about">{"".join(parts)}</div>'
+
+
+def _whom(population: Population | None) -> str:
+    adults = f" {ADULTS}" if population == KERMANY else ""
+    return f"{whom.fitted(population)} {whom.outside(population)}{adults}"
 
 
 def evaluation(name: str, record: dict[str, Any]) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.page import whom
 from hf_model.page.operating import Performance
 from hf_model.page.text import escape, interval, percent, rounded
+from hf_model.radiograph.population import NOT_DESCRIBED, Population
 
 KIND = {LIKELY: "likely", NOT_LIKELY: "unlikely", REFER: "refer"}
 SYMBOL = {LIKELY: "▲", NOT_LIKELY: "○", REFER: "◆"}
-POPULATION = "children aged one to five with frontal (AP) films from one hospital"
 
 
 def answer_card(
-    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None
-) -> str:
+    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None,
+    population: Population | None = None,
+) -> str:  # fmt: skip
     """The card as HTML.
 
     answer is one of the three of ``Decision.answer``; probability and threshold are 0 to 1; performance is measured at
-    that threshold, or None for a checkpoint without held-out scores.
+    that threshold, or None for a checkpoint without held-out scores; population is the checkpoint's, or None.
     """
     kind = KIND[answer]
     return (
@@ -27,7 +29,7 @@ def answer_card(
         f'<p class="cxr-headline"><strong data-probability="{probability:.6f}">{percent(probability)}</strong> '
         f"calibrated probability of pneumonia</p>"
         f"{probability_bar(probability, threshold, decision)}"
-        f'<div class="cxr-meaning">{meaning(answer, probability, threshold, decision, performance)}</div>'
+        f'<div class="cxr-meaning">{meaning(answer, probability, threshold, decision, performance, population)}</div>'
         f'<p class="cxr-standing">{escape(NOT_A_DEVICE)}</p></section>'
     )
 
@@ -66,10 +68,11 @@ def _zone_names(low: float, high: float) -> str:
 
 
 def meaning(
-    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None
-) -> str:
+    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None,
+    population: Population | None = None,
+) -> str:  # fmt: skip
     """What the answer means, in plain words with the held-out figures, as HTML paragraphs."""
-    parts = [_why(answer, probability, threshold, decision)]
+    parts = [_why(answer, probability, threshold, decision, whom.many(population))]
     if performance is None:
         parts.append("This checkpoint carries no held-out scores, so nothing is known of its errors.")
     else:
@@ -80,10 +83,7 @@ def meaning(
             f"normal chests, on {performance.pictures} held-out pictures. In brackets: 95 % intervals."
         )
     if decision.calibrated:
-        parts.append(
-            f"The probability holds for {POPULATION}, where {rounded(decision.prevalence)} have pneumonia. "
-            "Set your own pre-test probability below. No figure here speaks for adults."
-        )
+        parts.append(_holds(decision, population))
     else:
         parts.append(
             "The probability of this checkpoint is <strong>not calibrated</strong>: it ranks pictures, but 80 % does "
@@ -92,7 +92,22 @@ def meaning(
     return "".join(f"<p>{part}</p>" for part in parts)
 
 
-def _why(answer: str, probability: float, threshold: float, decision: Decision) -> str:
+def _holds(decision: Decision, population: Population | None) -> str:
+    """For whom the probability holds: who was calibrated on, which after a recalibration are other pictures."""
+    if decision.provenance.get("recalibrated"):
+        name = escape(str(decision.provenance.get("dataset") or "local pictures"))
+        shown = f"The probability was refitted on {name}"
+    elif population is not None:
+        shown = f"The probability holds for {escape(population.patients)} as in the training data"
+    else:
+        shown = f"{NOT_DESCRIBED} The probability holds for its calibration pictures"
+    return (
+        f"{shown}, of whom {rounded(decision.prevalence)} have pneumonia. Set your own pre-test probability below. "
+        f"{whom.outside(population)}"
+    )
+
+
+def _why(answer: str, probability: float, threshold: float, decision: Decision, many: str) -> str:
     if answer == REFER:
         low, high = decision.refer_band_at(threshold)
         return (
@@ -102,9 +117,9 @@ def _why(answer: str, probability: float, threshold: float, decision: Decision) 
     if answer == LIKELY:
         return (
             f"{percent(probability)} is at or above the threshold of {percent(threshold)}: the picture resembles those "
-            "of children with pneumonia. It does not say which kind, nor rule out another disease."
+            f"of {many} with pneumonia. It does not say which kind, nor rule out another disease."
         )
     return (
         f"{percent(probability)} is below the threshold of {percent(threshold)}: the picture resembles those of "
-        "children without pneumonia. This does not rule pneumonia out."
+        f"{many} without pneumonia. This does not rule pneumonia out."
     )

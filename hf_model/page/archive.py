@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hf_model.config import MAX_BATCH_FILES, MAX_UPLOAD_BYTES
+from hf_model.page.uploads import name_of
 
 MAX_TOTAL_BYTES = 8 * 2**30
 """Unpacked bytes of one batch: more than 5,000 digital films have."""
@@ -39,8 +40,9 @@ def expand(paths: Sequence[str | Path]) -> Iterator[Item]:
     A file that cannot or may not be read becomes an Item with a reason, and the others go on.
     """
     count = 0
-    for path in map(Path, paths):
-        for item in _members(path) if _is_zip(path) else [_file(path)]:
+    for source in paths:
+        path, name = Path(source), name_of(source)
+        for item in _members(path, name) if _is_zip(path) else [_file(path, name)]:
             if count == MAX_BATCH_FILES:
                 yield Item(item.name, code="too-many", reason=_too_many())
                 return
@@ -53,7 +55,7 @@ def count_items(paths: Sequence[str | Path]) -> int:
     total = 0
     for path in map(Path, paths):
         try:
-            total += len(_listed(path)) if _is_zip(path) and not _refusal(path) else 1
+            total += len(_listed(path)) if _is_zip(path) and not _refusal(path, path.name) else 1
         except (OSError, zipfile.BadZipFile):
             total += 1
     return min(total, MAX_BATCH_FILES + (total > MAX_BATCH_FILES))
@@ -71,13 +73,13 @@ def _is_zip(path: Path) -> bool:
         return False
 
 
-def _file(path: Path) -> Item:
+def _file(path: Path, name: str) -> Item:
     try:
         if path.stat().st_size > MAX_UPLOAD_BYTES:
-            return Item(path.name, code="too-large", reason=f"The file is larger than {MAX_UPLOAD_BYTES // MIB} MiB.")
-        return Item(path.name, path.read_bytes())
+            return Item(name, code="too-large", reason=f"The file is larger than {MAX_UPLOAD_BYTES // MIB} MiB.")
+        return Item(name, path.read_bytes())
     except OSError:
-        return Item(path.name, code="missing", reason="The upload is no longer there; choose the file again.")
+        return Item(name, code="missing", reason="The upload is no longer there; choose the file again.")
 
 
 def _listed(path: Path) -> list[zipfile.ZipInfo]:
@@ -89,26 +91,26 @@ def _junk(name: str) -> bool:
     return name.startswith(JUNK[0]) or PurePosixPath(name).name in JUNK[1:] or PurePosixPath(name).name.startswith("._")
 
 
-def _refusal(path: Path) -> Item | None:
+def _refusal(path: Path, name: str) -> Item | None:
     """The reason why an archive is not opened at all."""
     try:
         infos = _listed(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return Item(path.name, code="damaged", reason="The zip archive is damaged or incomplete; make it again.")
+        return Item(name, code="damaged", reason="The zip archive is damaged or incomplete; make it again.")
     if not infos:
-        return Item(path.name, code="empty", reason="The zip archive holds no file.")
+        return Item(name, code="empty", reason="The zip archive holds no file.")
     if len(infos) > MAX_BATCH_FILES:
         reason = f"The zip archive holds {len(infos):,} files; {MAX_BATCH_FILES:,} are the limit. Split it."
-        return Item(path.name, code="too-many", reason=reason)
+        return Item(name, code="too-many", reason=reason)
     total = sum(info.file_size for info in infos)
     if total > MAX_TOTAL_BYTES:
         reason = f"The zip archive unpacks to {total / 2**30:.0f} GiB; {MAX_TOTAL_BYTES / 2**30:.0f} GiB are the limit."
-        return Item(path.name, code="zip-bomb", reason=reason)
+        return Item(name, code="zip-bomb", reason=reason)
     return None
 
 
-def _members(path: Path) -> Iterator[Item]:
-    refusal = _refusal(path)
+def _members(path: Path, name: str) -> Iterator[Item]:
+    refusal = _refusal(path, name)
     if refusal:
         yield refusal
         return

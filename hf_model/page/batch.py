@@ -7,7 +7,7 @@ import io
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hf_model.inference.predict_cli import COLUMNS, row
@@ -32,8 +32,17 @@ class Row:
 
     @property
     def refused(self) -> bool:
-        """True for a file without an answer: unreadable, or no frontal chest radiograph."""
+        """True for a file that can have no answer: unreadable, or blank."""
         return not self.result.ok or self.result.refused
+
+    @property
+    def answered(self) -> bool:
+        """True if an answer may be shown: not refused, and not in need of confirmation."""
+        return self.result.ok and not self.result.withheld
+
+    def override(self) -> Row:
+        """The same row with its flags overridden; one without a prediction stays as it is."""
+        return replace(self, result=self.result.override()) if self.result.ok else self
 
     @property
     def reasons(self) -> str:
@@ -45,11 +54,12 @@ class Row:
 
 def run(
     classifier: Classifier, items: Iterable[Item], *, threshold: float | None = None, heat_map: bool = False,
-    thumbnails: bool = True,
+    override: bool = False, thumbnails: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
     """Rows in the order of ``items``, as they are done.
 
-    threshold: 0 to 1 (None: the checkpoint's own). What a file holds never raises: it becomes a row with a Failure.
+    threshold: 0 to 1 (None: the checkpoint's own). override: answer flagged pictures too. What a file holds never
+    raises: it becomes a row with a Failure.
     """
     drawn: deque[Item] = deque()
 
@@ -68,7 +78,8 @@ def run(
     for result in results:
         yield from unread()
         item = drawn.popleft()
-        yield Row(result, _thumbnail(item) if thumbnails and result.ok else "")
+        row = Row(result, _thumbnail(item) if thumbnails and result.ok else "")
+        yield row.override() if override else row
     yield from unread()
 
 
@@ -80,14 +91,12 @@ def _thumbnail(item: Item) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """The table of ``python -m hf_model predict``, with names that a spreadsheet cannot take for formulas."""
+    """The table of ``python -m hf_model predict``."""
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
     table.writeheader()
     for entry in rows:
-        values = row(entry.result)
-        # A file called "=HYPERLINK(…)" would run when the CSV is opened (CWE-1236).
-        table.writerow(values | {"name": f"'{values['name']}" if values["name"][:1] in "=+-@\t\r" else values["name"]})
+        table.writerow(row(entry.result))
     return buffer.getvalue()
 
 

@@ -33,19 +33,21 @@ def batch_view(rows: Sequence[Row], decision: Decision) -> str:
 
 def counts(rows: Sequence[Row]) -> str:
     """How many pictures got each answer, and how many none."""
-    found = Counter(row.result.answer for row in rows if not row.refused)
+    found = Counter(row.result.answer for row in rows if row.answered)
     parts = [
         f'<span class="cxr-kind-{KIND[answer]}"><strong>{found[answer]}</strong> {SYMBOL[answer]} '
         f"{answer.lower()}</span>"
         for answer in (LIKELY, REFER, NOT_LIKELY)
     ]
+    check = sum(not row.refused and not row.answered for row in rows)
+    parts += [f"<span><strong>{check}</strong> ! check first</span>"] if check else []
     parts.append(f"<span><strong>{sum(row.refused for row in rows)}</strong> × no answer</span>")
     return f'<p class="cxr-counts" role="status">{"".join(parts)}</p>'
 
 
 def histogram(rows: Sequence[Row], decision: Decision) -> str:
     """SVG of how the probabilities of the answered pictures spread, with the threshold and the refer band."""
-    values = [row.result.probability for row in rows if not row.refused]
+    values = [row.result.probability for row in rows if row.answered]
     if not values:
         return ""
     bins = Counter(min(BINS - 1, int(value * BINS)) for value in values)
@@ -111,17 +113,18 @@ def _row(number: int, row: Row) -> str:
     name, result = escape(row.result.name), row.result
     picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else "—"
     cells = f'<td class="cxr-number">{number}</td><td>{picture}</td><td class="cxr-name">{name}</td>'
-    if row.refused:
+    if not row.answered:
         # Sorted last whichever way: a file without an answer has no place on either scale.
         keys = f'data-number="{number}" data-name="{name}" data-answer="" data-probability=""'
-        return f'<tr class="cxr-bad" {keys}>{cells}<td>× NO ANSWER</td><td>—</td><td>{escape(row.reasons)}</td></tr>'
+        kind, words = ("cxr-bad", "× NO ANSWER") if row.refused else ("cxr-flagged", "! CHECK FIRST")
+        return f'<tr class="{kind}" {keys}>{cells}<td>{words}</td><td>—</td><td>{escape(row.reasons)}</td></tr>'
     kind = KIND[result.answer]
     keys = (
         f'data-number="{number}" data-name="{name}" data-answer="{ORDER[result.answer]}" '
         f'data-probability="{result.probability:.6f}"'
     )
     mark = ' class="cxr-flagged"' if row.reasons else ""
-    remark = f"! Check: {escape(row.reasons)}" if row.reasons else ""
+    remark = f"! Overridden: {escape(row.reasons)}" if row.reasons else ""
     return (
         f'<tr{mark} {keys}>{cells}<td class="cxr-kind-{kind}">{SYMBOL[result.answer]} {result.answer}</td>'
         f'<td class="cxr-number">{percent(result.probability)}</td><td>{remark}</td></tr>'

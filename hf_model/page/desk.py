@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_model.inference.prediction import Prediction
+from hf_model.page import whom
 from hf_model.page.answer import answer_card
 from hf_model.page.operating import HeldOut, Performance, recorded
 from hf_model.page.pictures import SHOWN_SIDE, shrink, viewer
@@ -19,30 +20,28 @@ from hf_model.radiograph import Radiograph, read_radiograph
 if TYPE_CHECKING:
     from hf_model.inference.classifier import Classifier
 
-PRESETS = (("default", "Checkpoint's own"), ("rule_out", "Rule out"), ("rule_in", "Rule in"))
+PRESETS = (("default", "Model's own"), ("rule_out", "Rule out"), ("rule_in", "Rule in"))
 HALF = "half"
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One uploaded picture: its prediction, the pixels to show (grey uint8), facts, and if a flag was overridden."""
+    """One uploaded picture: its prediction, the pixels to show (grey uint8), and facts."""
 
     prediction: Prediction
     pixels: np.ndarray
     facts: tuple[tuple[str, str], ...] = ()
-    confirmed: bool = False
 
     @property
     def blocked(self) -> str:
-        """``"refuse"``, ``"flag"`` (until confirmed) or "" when the answer may be shown."""
-        severities = {finding.severity for finding in self.prediction.findings}
-        if "refuse" in severities:
+        """``"refuse"``, ``"flag"`` (until overridden) or "" when the answer may be shown."""
+        if self.prediction.refused:
             return "refuse"
-        return "flag" if "flag" in severities and not self.confirmed else ""
+        return "flag" if self.prediction.needs_confirmation else ""
 
     def confirm(self) -> Reading:
         """The same reading with its flags overridden; a refusal stays a refusal."""
-        return replace(self, confirmed=True)
+        return replace(self, prediction=self.prediction.override())
 
     def at(self, threshold: float) -> Reading:
         """The same reading decided at another threshold, without the model."""
@@ -83,8 +82,8 @@ class Desk:
         """The card, or why there is none."""
         prediction, reasons = reading.prediction, _reasons(reading)
         if reading.blocked == "refuse":
-            return note("stop", "No answer: this does not look like a frontal chest X-ray", *reasons,
-                        "Upload a frontal chest film of a child, upright and not inverted.")  # fmt: skip
+            film = f"Upload a frontal chest film of a {whom.one(self.classifier.population)}, upright and not inverted."
+            return note("stop", "No answer: this picture cannot be used", *reasons, film)
         if reading.blocked == "flag":
             return note("warn", "Check this picture first", *reasons,
                         "An answer for a picture of another kind means nothing, so it is hidden until you say that the "
@@ -92,7 +91,7 @@ class Desk:
         warning = note("warn", "Shown although the input checks object", *reasons) if reasons else ""
         card = answer_card(
             prediction.answer, prediction.probability, prediction.threshold, self.decision,
-            self.performance(prediction.threshold),
+            self.performance(prediction.threshold), self.classifier.population,
         )  # fmt: skip
         return warning + card
 
@@ -101,7 +100,8 @@ class Desk:
         prediction = reading.prediction
         performance = self.performance(prediction.threshold)
         pretest = min(max(percent, 1), 99) / 100
-        return pretest_panel(prediction.probability, pretest, self.decision, performance, prediction.answer)
+        return pretest_panel(prediction.probability, pretest, self.decision, performance, prediction.answer,
+                             whom.many(self.classifier.population))  # fmt: skip
 
     def pictures(self, reading: Reading) -> str:
         """Original and heat map; the original alone while the answer is withheld."""

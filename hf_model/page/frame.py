@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from hf_model.config import MAX_BATCH_FILES, MAX_UPLOAD_BYTES, NOT_A_DEVICE
+from hf_model.page import whom
 from hf_model.page.text import escape
+from hf_model.radiograph.population import Population
 
 TITLE = "Chest X-ray pneumonia"
 
 
-def header() -> str:
+def header(population: Population | None) -> str:
     """Title and the standing line."""
-    return (
-        f'<header class="cxr-head"><h1>Pneumonia on a child\'s chest X-ray?</h1><p>{escape(NOT_A_DEVICE)}</p></header>'
-    )
+    whose = "a child's" if whom.one(population) == "child" else "a"
+    return f'<header class="cxr-head"><h1>Pneumonia on {whose} chest X-ray?</h1><p>{escape(NOT_A_DEVICE)}</p></header>'
 
 
-def welcome(figures: str) -> str:
+def welcome(figures: str, population: Population | None) -> str:
     """What the answer's place shows before the first picture; ``figures`` is one sentence or ""."""
+    about = f"{figures} {whom.fitted(population)} {whom.outside(population)}".strip()
     return (
         '<section class="cxr-welcome"><h2>Add one frontal chest X-ray to get an answer</h2>'
         "<ol><li>An answer in words: pneumonia likely, not likely, or refer to a radiologist.</li>"
         "<li>The calibrated probability, and how often the model is right at that threshold.</li>"
         "<li>A heat map of what moved the model, over your picture.</li></ol>"
-        f"<p>{escape(figures)} For children aged one to five; no figure here speaks for adults.</p></section>"
+        f"<p>{escape(about)}</p></section>"
     )
 
 
@@ -30,7 +32,7 @@ def formats() -> str:
     """What can be uploaded, and what happens to it."""
     return (
         f'<p class="cxr-privacy">JPEG, PNG, TIFF, WebP, BMP or DICOM, up to {MAX_UPLOAD_BYTES >> 20} MiB. '
-        "Deleted as soon as it is read.</p>"
+        "Deleted within about a minute of being read.</p>"
     )
 
 
@@ -48,7 +50,7 @@ def batch_welcome() -> str:
 def footer(model_id: str) -> str:
     """Model and privacy in a few words."""
     return (
-        f'<p class="cxr-privacy">Model: {escape(model_id)}. Privacy: uploads are deleted once they are read, their '
-        "names and pixels are not logged, your last answers are held in memory for an hour at most. No analytics, no "
-        "cookies; the page loads nothing from anywhere else.</p>"
+        f'<p class="cxr-privacy">Model: {escape(model_id)}. Privacy: uploads are deleted within about a minute of '
+        "being read, after an hour if they never are; their names and pixels are not logged, your last answers are "
+        "held in memory for an hour at most. No analytics, no cookies; the page loads nothing from anywhere else.</p>"
     )

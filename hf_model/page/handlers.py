@@ -17,6 +17,7 @@ from hf_model.page.uploads import discard, take
 from hf_model.radiograph import UnreadableRadiograph
 
 FORGOTTEN = note("info", "Choose the picture again", "It was forgotten after an hour, as uploads are not kept.")
+GONE = note("info", "Choose the files again", "The table was forgotten after an hour, as uploads are not kept.")
 STEP = 25
 """At most about this many progress reports: each one is a message to the browser."""
 
@@ -91,21 +92,31 @@ class Handlers:
         return "" if reading is None else self.desk.pretest(reading, pretest)
 
     def batch(self, paths: list[str] | None) -> Iterator[tuple[Any, ...]]:
-        """Files and archives -> progress, then the results."""
+        """Files and archives -> rows, table, downloads, override, an empty uploader; progress first."""
         if not paths:
-            yield _skipped(4)
+            yield _skipped(5)
             return
         try:
             rows: list[batch.Row] = []
             total = count_items(paths)
-            yield (), progress_view(0, total), gr.update(visible=False), gr.skip()
+            hidden = gr.update(visible=False)
+            yield (), progress_view(0, total), hidden, hidden, gr.skip()
             for row in batch.run(self.desk.classifier, expand(paths)):
                 rows.append(row)
                 if len(rows) % max(1, total // STEP) == 0:
-                    yield gr.skip(), progress_view(len(rows), total), gr.skip(), gr.skip()
-            yield tuple(rows), batch_view(rows, self.desk.decision), gr.update(visible=True), None
+                    yield gr.skip(), progress_view(len(rows), total), *_skipped(3)
+            flagged = any(row.result.ok and row.result.needs_confirmation for row in rows)
+            shown = gr.update(visible=True)
+            yield tuple(rows), batch_view(rows, self.desk.decision), shown, gr.update(visible=flagged), None
         finally:
             discard(paths)
+
+    def override_batch(self, rows: Sequence[batch.Row]) -> tuple[Any, ...]:
+        """The person says that the flagged pictures are right: rows and table with their answers, no button."""
+        if not rows:
+            return (), GONE, gr.update(visible=False)
+        rows = tuple(row.override() for row in rows)
+        return rows, batch_view(rows, self.desk.decision), gr.update(visible=False)
 
     def csv(self, rows: Sequence[batch.Row]) -> str:
         """The last batch as CSV text."""

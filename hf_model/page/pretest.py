@@ -11,12 +11,13 @@ OUT_OF = 1000
 
 
 def pretest_panel(
-    probability: float, pretest: float, decision: Decision, performance: Performance | None, answer: str
-) -> str:
+    probability: float, pretest: float, decision: Decision, performance: Performance | None, answer: str,
+    many: str = "patients",
+) -> str:  # fmt: skip
     """Post-test probability, PPV and NPV at ``pretest`` (strictly between 0 and 1) as HTML.
 
     The post-test probability uses the picture's own probability, PPV and NPV use only on which side of the threshold
-    it lies. Rows for which the checkpoint lacks the numbers say so.
+    it lies. many: what to call them. Rows for which the checkpoint lacks the numbers say so.
     """
     rows = [_post_test(probability, pretest, decision)]
     sentence = ""
@@ -24,7 +25,7 @@ def pretest_panel(
         values = predictive_values(**performance.counts, prevalence=pretest)
         rows.append(_row("PPV", "pneumonia, if called likely", values["ppv"], answer == LIKELY))
         rows.append(_row("NPV", "no pneumonia, if called not likely", values["npv"], answer == NOT_LIKELY))
-        sentence = f"<p>{_of_a_thousand(pretest, performance)}</p>"
+        sentence = f"<p>{_of_a_thousand(pretest, performance, many)}</p>"
     return (
         '<section class="cxr-pretest" aria-live="polite"><table class="cxr-values">'
         f'<caption class="cxr-hidden">At a pre-test probability of {rounded(pretest)}</caption>'
@@ -53,11 +54,11 @@ def _row(name: str, words: str, figure: dict, current: bool) -> str:
     )
 
 
-def _of_a_thousand(pretest: float, performance: Performance) -> str:
+def _of_a_thousand(pretest: float, performance: Performance, many: str) -> str:
     sick = round(OUT_OF * pretest)
     found = round(sick * performance.sensitivity.value)
     alarms = round((OUT_OF - sick) * (1 - performance.specificity.value))
     return (
-        f"Of {OUT_OF} such children {sick} have pneumonia: {found} are found and {sick - found} missed; "
+        f"Of {OUT_OF:,} such {many} {sick} have pneumonia: {found} are found and {sick - found} missed; "
         f"of the {OUT_OF - sick} without, {alarms} are called pneumonia."
     )

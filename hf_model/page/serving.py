@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
+from hf_model.page.uploads import LEDGER
+
 HERE = Path(__file__).parent
 MAX_FILE_SIZE = "1gb"
 """Of one uploaded file. A picture is limited to MAX_UPLOAD_BYTES where it is read; this leaves room for a zip."""
 KEPT_SECONDS = 3600
-"""Uploads are deleted as soon as they are read; what a broken connection leaves behind goes after this."""
+"""Uploads are deleted a minute after they are read; what a broken connection leaves behind goes after this."""
 SESSIONS = 64
 """Visitors whose last picture is held in memory, about 2 MB each; the one unused for longest is forgotten first."""
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -51,6 +54,38 @@ class PrivacyHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class UploadCounter:
+    """ASGI middleware that tells ``uploads.LEDGER`` of every finished upload before its sender hears of it."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
+            await self.app(scope, receive, send)
+            return
+        body = bytearray()
+
+        async def send_counted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                body.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    LEDGER.arrived(_paths(bytes(body)))
+            await send(message)
+
+        await self.app(scope, receive, send_counted)
+
+
+def _paths(body: bytes) -> list[str]:
+    """The paths in the answer to an upload; none in a refusal."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return []
+    return [path for path in content if isinstance(path, str)] if isinstance(content, list) else []
 
 
 def has_mcp() -> bool:
@@ -92,7 +127,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
         "js": (HERE / "page.js").read_text(encoding="utf-8"),
-        "app_kwargs": {"middleware": [Middleware(PrivacyHeaders)]},
+        "app_kwargs": {"middleware": [Middleware(PrivacyHeaders), Middleware(UploadCounter)]},
         "mcp_server": has_mcp(),
         "max_file_size": MAX_FILE_SIZE,
         "max_threads": 16,

@@ -5,6 +5,7 @@ Importing this loads NumPy and Pillow only; pydicom is imported when a DICOM fil
 
 from hf_model.radiograph.checks import check_radiograph
 from hf_model.radiograph.gate import FeatureGate
+from hf_model.radiograph.population import Population
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.radiograph.reading import read_radiograph
 from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
@@ -12,6 +13,7 @@ from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
 __all__ = [
     "FeatureGate",
     "Finding",
+    "Population",
     "Preprocessing",
     "Radiograph",
     "UnreadableRadiograph",

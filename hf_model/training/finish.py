@@ -1,4 +1,4 @@
-"""After training: calibrate, open the test split once, and write the checkpoint folder.
+"""After training: save, calibrate, fit the gate, and score whatever is evaluated.
 
 Everything here is computed with the final weights in evaluation mode, through the preprocessing that serving uses.
 """
@@ -6,21 +6,17 @@ Everything here is computed with the final weights in evaluation mode, through t
 from __future__ import annotations
 
 import hashlib
-import json
-import shlex
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from hf_model.config import SCHEMA_VERSION
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
-from hf_model.evaluation import sealing
 from hf_model.evaluation.comparison import rendering_agreement
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import evaluation_record
@@ -31,8 +27,6 @@ from hf_model.modeling.base import BaseModel
 from hf_model.radiograph import FeatureGate
 from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
 from hf_model.training.features import compute_features, compute_logits
-from hf_model.training.machine import describe_machine, versions
-from hf_model.training.stages import StageResult
 
 
 @dataclass
@@ -50,6 +44,11 @@ class Finisher:
     data: DevelopmentData
     arguments: tuple
     device: torch.device
+
+    def __post_init__(self) -> None:
+        # accelerate leaves its autocast around the forward pass: in bf16 every logit, temperature and threshold below
+        # would be a few hundredths off what is served
+        self.base.model = extract_model_from_parallel(self.base.model, keep_fp32_wrapper=False)
 
     @property
     def folder(self) -> Path:
@@ -96,35 +95,16 @@ class Finisher:
         decision.save(self.folder)
         return decision, scores
 
-    def sharpness(self, decision: Decision, plain: Scores) -> dict[str, object]:
-        """How the answer moves when a picture is blurred or sharpened, on the calibration pictures.
+    def perturbed(self, pixels: np.ndarray, plain: Scores, what: str) -> dict[str, Scores]:
+        """Logits of the same pictures uint8 (N, H, W) blurred and sharpened: name in ``PERTURBATIONS`` -> scores.
 
-        Sharpness gives the class away in this data, so a model may have learned it; the test split need not be opened
-        to see how far.
+        Sharpness gives the class away in this data, so a model may have learned it: this shows how far.
         """
-        rows, main = self.data.rows(CALIBRATION), self.data.main
         out = {}
         for name, (_, change) in PERTURBATIONS.items():
-            pixels = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in main.pixels[rows]])
-            changed = self._scores(pixels, plain.labels, plain.names, plain.patients, f"{CALIBRATION}, {name}")
-            out[f"{CALIBRATION} / {name}"] = rendering_agreement(plain, changed, decision)
+            changed = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in pixels])
+            out[name] = self._scores(changed, plain.labels, plain.names, plain.patients, f"{what}, {name}")
         return out
-
-    def open_test(self, weights: str) -> tuple[dict[str, Scores], list[dict[str, object]]]:
-        """Logits of the test pictures in each rendering, and the record of the split's openings.
-
-        The record and the logits are on disk before anything is computed from them. A run that was resumed with the
-        same weights takes the stored logits: the split is not opened a second time.
-        """
-        files = {name: self.folder / "scores" / f"test-{name}.csv" for name in self.data.test}
-        if recorded_openings(self.folder, weights) and all(file.exists() for file in files.values()):
-            stored = {name: Scores.from_csv(file) for name, file in files.items()}
-            return stored, recorded_openings(self.folder, weights)
-        sealing.open_test(self.folder, weights, list(files), reopen=True, by="train.py")
-        scores = {name: self.scores(decode(), f"test, {name}") for name, decode in self.data.test.items()}
-        for name, file in files.items():
-            scores[name].to_csv(file)
-        return scores, recorded_openings(self.folder, weights)
 
     def fit_gate(self, weights: str) -> FeatureGate:
         """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
@@ -161,102 +141,3 @@ class Finisher:
             "accuracy_at_threshold": record["points"]["default"]["accuracy"]["value"],
             "agreement": rendering_agreement(first, second, decision),
         }
-
-    def metrics(self, stages: list[StageResult], weights: str, **results: object) -> dict[str, object]:
-        """Everything that metrics.json holds."""
-        arguments, names = self.arguments, self.data.main.names
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": results.pop("command"),
-            "arguments": changed_arguments(arguments),
-            "seed": arguments[-1].seed,
-            "versions": versions(),
-            "machine": describe_machine(),
-            "base_model": {"name": self.base.name, "hub_id": self.base.hub_id},
-            "weights_sha256": weights,
-            "data": {
-                "dataset": arguments[0].dataset,
-                "renderings": list(self.data.renderings),
-                "sha256": self.data.fingerprint,
-                "patient_key": self.data.patients is not None,
-                "unreadable": {n: len(p.skipped) for n, (p, _) in self.data.renderings.items()},
-                "published": {
-                    n: dict(zip(("NORMAL", "PNEUMONIA"), c, strict=True)) for n, c in self.data.counts.items()
-                },
-                "splits": {name: split.to_dict(names) for name, split in self.data.splits.items()},
-                "class_weights": results.pop("class_weights"),
-            },
-            "stages": [{k: v for k, v in asdict(stage).items() if k != "history"} for stage in stages],
-            "history": [{"stage": stage.name, **entry} for stage in stages for entry in stage.history],
-            **results,
-        }
-
-
-def recorded_openings(folder: Path, weights: str) -> list[dict[str, object]]:
-    """Openings of the test split that metrics.json of ``folder`` records for these weights."""
-    file = folder / "metrics.json"
-    return sealing.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
-
-
-def changed_arguments(arguments: tuple) -> dict[str, object]:
-    """Options that differ from their defaults, and all of this project's own; never a token."""
-    out: dict[str, object] = {}
-    for part in arguments[:-1]:
-        out |= asdict(part)
-    training = arguments[-1]
-    own = set(type(training).__annotations__) | {"gradient_accumulation_steps", "max_grad_norm", "optim", "seed"}
-    values = training.to_dict()  # masks tokens
-    return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
-
-
-RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
-          "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
-          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "metric_for_best_model",
-          "max_steps")  # fmt: skip
-
-
-def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> dict[str, object]:
-    """What decides a run's weights: decoded data, splits, base checkpoint, preprocessing, augmentation and recipe."""
-    names = data.main.names
-    return {
-        "data": data.fingerprint,
-        "renderings": list(data.renderings),
-        "splits": {name: split.to_dict(names)["sha256"] for name, split in data.splits.items()},
-        "base_model": base.name,
-        "preprocessing": base.preprocessing.to_dict(),
-        "augmentation": asdict(arguments[2]),
-        "recipe": {name: getattr(arguments[-1], name) for name in RECIPE}
-        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type)}
-        | {"dropout": arguments[1].dropout, "head": arguments[1].head},
-    }
-
-
-def refuse_finished(training: object) -> None:
-    """Do not write over a finished checkpoint, whose record of the opened test split would go with it.
-
-    Raises:
-        ValueError: ``--output_dir`` holds metrics.json and this is no ``--resume``.
-    """
-    folder = Path(training.output_dir)
-    if not training.resume and (folder / "metrics.json").exists():
-        raise ValueError(
-            f"--output_dir {folder} holds a finished checkpoint: name another folder, or --resume that run."
-        )
-
-
-def command_line(program: str, argv: list[str]) -> str:
-    """The command as typed, for metrics.json; tokens left out."""
-    shown, hide = [], False
-    for word in argv:
-        shown.append("***" if hide else word.split("=")[0] + "=***" if word.startswith("--hub_token=") else word)
-        hide = word == "--hub_token"
-    return shlex.join(["python", program, *shown])
-
-
-def development_records(finisher: Finisher, decision: Decision, calibration: Scores) -> dict[str, object]:
-    """Records of the two held-out development splits. Calibration's is optimistic: the threshold was fitted there."""
-    return {
-        VALIDATION: evaluation_record(finisher.development_scores(VALIDATION), decision),
-        CALIBRATION: evaluation_record(calibration, decision),
-    }

@@ -1,58 +1,105 @@
-"""Write the checkpoint folder: model, decision, metrics, scores, figures and card."""
+"""Write the checkpoint folder: model, decision, graph, metrics, scores, report and card."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hf_model.data.loading import load_splits
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import VALIDATION, rendering_name
-from hf_model.evaluation.comparison import rendering_agreement
+from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
+from hf_model.evaluation.comparison import engine_agreement, rendering_agreement
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.metrics import evaluation_record
+from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.sealing import write_json
 from hf_model.evaluation.subgroups import aetiology_column, subgroup_table
 from hf_model.hub.card import write_card
-from hf_model.training.finish import Finisher, development_records, recorded_openings
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.export import export
+from hf_model.training.finish import Finisher
+from hf_model.training.opening import Opened, open_test
+from hf_model.training.records import recorded_openings, run_record
+from hf_model.training.run_report import Evaluated, write_run_report
 from hf_model.training.stages import StageResult
 
 logger = logging.getLogger(__name__)
 
 
-def write_outputs(
-    finisher: Finisher, stages: list[StageResult], class_weights: tuple[float, float], command: str
-) -> dict[str, object]:
-    """Calibrate, evaluate and write; returns the contents of metrics.json.
+@dataclass(frozen=True)
+class Fixed:
+    """What stands before the test split is opened: the weights' SHA-256, the decision and what it was fitted on."""
 
-    The order matters: temperature and threshold are on disk before the test split is opened, and nothing that comes
-    after the opening changes them.
-    """
-    folder = finisher.folder
+    weights: str
+    decision: Decision
+    calibration: Scores
+    gate: dict[str, Any]
+
+
+def fix_checkpoint(finisher: Finisher) -> Fixed:
+    """Weights, temperature and thresholds, the refusal gate and the serving graph: on disk, and not changed after."""
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
+    calibration.to_csv(finisher.folder / "scores" / "calibration.csv")
     if (point := decision.points.get("default")) is None or point.threshold is None:
         logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
-    results = development_records(finisher, decision, calibration)
-    results["renderings"] = finisher.sharpness(decision, calibration)
-    results["gate"] = finisher.fit_gate(weights).metadata
+    gate = finisher.fit_gate(weights).metadata
+    try:
+        report = export(Checkpoint.open(finisher.folder))
+        logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
+    except EngineUnavailable as error:
+        logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
+    return Fixed(weights, decision, calibration, gate)
+
+
+def write_outputs(
+    finisher: Finisher, fixed: Fixed, stages: list[StageResult], class_weights: tuple[float, float], command: str
+) -> dict[str, object]:
+    """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice."""
+    folder, decision = finisher.folder, fixed.decision
+    validation = finisher.development_scores(VALIDATION)
+    results: dict[str, Any] = {
+        VALIDATION: evaluation_record(validation, decision),
+        # optimistic: the threshold was fitted there
+        CALIBRATION: evaluation_record(fixed.calibration, decision),
+        "renderings": _sharpness(finisher, fixed),
+        "gate": fixed.gate,
+    }
     originals = _originals(finisher)
     if originals is not None:
         results["originals"] = finisher.originals(decision, originals)
-
-    calibration.to_csv(folder / "scores" / "calibration.csv")
-    if openings := recorded_openings(folder, weights):  # stay on record, also for a later --no_open_test
-        results["test_openings"] = openings
+    opened = None
     if finisher.arguments[3].open_test:
-        test = _test_results(finisher, decision, weights)
-        results |= test | {"renderings": test["renderings"] | results["renderings"]}
-    metrics = finisher.metrics(stages, weights, command=command, class_weights=list(class_weights), **results)
+        opened = open_test(finisher, decision, fixed.weights)
+        results |= _test_results(opened, decision, results)
+    elif openings := recorded_openings(folder, fixed.weights):  # stay on record
+        results["test_openings"] = openings
+    metrics = run_record(
+        finisher.base, finisher.data, finisher.arguments, stages, fixed.weights, command=command,
+        class_weights=list(class_weights), **results,
+    )  # fmt: skip
     write_json(folder / "metrics.json", metrics)
-    _write_figures(folder, metrics)
+    _write_curves(folder, metrics)
+    evaluated = Evaluated.of_test(opened) if opened else Evaluated.of_validation(validation, finisher.data.main_name)
+    write_run_report(folder, evaluated, decision, fixed.calibration, metrics)
     write_card(folder)
     for line in summary(metrics):
         logger.info(line)
     return metrics
+
+
+def _sharpness(finisher: Finisher, fixed: Fixed) -> dict[str, object]:
+    """How the answer moves on blurred and sharpened calibration pictures: known without opening the test split."""
+    pixels = finisher.data.main.pixels[finisher.data.rows(CALIBRATION)]
+    changed = finisher.perturbed(pixels, fixed.calibration, CALIBRATION)
+    return {
+        f"{CALIBRATION} / {name}": rendering_agreement(fixed.calibration, scores, fixed.decision)
+        for name, scores in changed.items()
+    }
 
 
 def _originals(finisher: Finisher) -> Pixels | None:
@@ -64,23 +111,43 @@ def _originals(finisher: Finisher) -> Pixels | None:
     return decode_split(rows, finisher.base.preprocessing, what=rendering_name(name))
 
 
-def _test_results(finisher: Finisher, decision: Decision, weights: str) -> dict[str, object]:
-    """The one look at the test split: a record for each rendering, and how far the renderings agree."""
-    test, openings = finisher.open_test(weights)
-    main = next(iter(test))
-    agreement = {
-        f"{main} / {other}": rendering_agreement(test[main], scores, decision)
-        for other, scores in test.items()
-        if other != main
+def _test_results(opened: Opened, decision: Decision, results: dict[str, Any]) -> dict[str, object]:
+    """A record for each rendering, how far renderings and engines agree, and what the input checks hold up."""
+    main, *others = opened.scores
+    first = opened.scores[main]
+    agreement = {f"{main} / {name}": rendering_agreement(first, opened.scores[name], decision) for name in others}
+    agreement |= {
+        f"{main} / {name}": rendering_agreement(first, scores, decision) for name, scores in opened.perturbed.items()
     }
     records = {}
-    for name, scores in test.items():
+    for name, scores in opened.scores.items():
         subgroups = subgroup_table(scores, decision, aetiology_column(scores))
         records[name] = evaluation_record(scores, decision) | {"subgroups": subgroups}
-    return {"test": records, "test_openings": openings, "renderings": agreement}
+    engines = {
+        engine: {name: engine_agreement(opened.scores[name], part.logits, decision) for name, part in parts.items()}
+        for engine, parts in opened.engines.items()
+    }
+    _warn_of_flips(engines)
+    return {
+        "test": records,
+        "test_openings": opened.openings,
+        "renderings": agreement | results["renderings"],
+        "engines": engines,
+        "gate": results["gate"] | {"test": opened.facts.get("checks", {})},
+    }
 
 
-def _write_figures(folder: Path, metrics: dict) -> None:
+def _warn_of_flips(engines: dict[str, dict[str, dict[str, Any]]]) -> None:
+    for engine, parts in engines.items():
+        for name, found in parts.items():
+            if found["flips_outside_band"]:
+                logger.warning(
+                    "%s changes %d decisions on %s that are not within %g of the threshold: serve with --engine torch.",
+                    engine, found["flips_outside_band"], name, found["band"],
+                )  # fmt: skip
+
+
+def _write_curves(folder: Path, metrics: dict) -> None:
     from hf_model.evaluation import figure_set, figures
 
     last = metrics["stages"][-1]["name"] if metrics["stages"] else None
@@ -93,7 +160,7 @@ def _write_figures(folder: Path, metrics: dict) -> None:
     figures.save(drawn, folder / "confusion_matrix", formats=("png",))
 
 
-def summary(metrics: dict) -> list[str]:
+def summary(metrics: dict) -> Sequence[str]:
     """A short table for the terminal: each test rendering (or development-validation) at 0.5 and at the threshold."""
     records = metrics.get("test") or {"development-validation": metrics[VALIDATION]}
     lines = [f"{'pictures':32} {'point':8} threshold  AUC    accuracy sensitivity specificity"]

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 from hf_model.page import about
+from hf_model.radiograph.population import KERMANY, Population
 
 
 def test_table_shows_the_figures_of_metrics_json(checkpoint_folder: Path) -> None:
     metrics = json.loads((checkpoint_folder / "metrics.json").read_text())
-    html = about.about(metrics, "tiny")
+    html = about.about(metrics, "tiny", KERMANY)
     record = metrics["test"]["test"]
     assert f"AUC {record['auc']['value']:.3f} ({record['auc']['interval'][0]:.3f}" in html
     for name in ("default", "rule_out", "rule_in", "0.5"):
@@ -23,8 +24,17 @@ def test_table_shows_the_figures_of_metrics_json(checkpoint_folder: Path) -> Non
     assert "No figure here speaks for adults" in html
 
 
+def test_limits_name_the_checkpoints_own_population() -> None:
+    assert "children aged one to five from one hospital in Guangzhou" in about.about({}, "shipped", KERMANY)
+    adults = about.about({}, "mine", Population("adults", "PA films of <adults>", (18.0, 90.0), "PA"))
+    assert "Fitted on PA films of &lt;adults&gt;. No figure here speaks for patients of another kind." in adults
+    assert "Guangzhou" not in adults
+
+
 def test_checkpoint_without_metrics_says_so() -> None:
     html = about.about(None, "<bare>")
+    assert "The population is not described by this checkpoint." in html
+    assert "children" not in html
     assert "no metrics.json, so its errors are unknown" in html
     assert "&lt;bare&gt;" in html
     assert about.summary(None) == ""

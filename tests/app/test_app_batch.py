@@ -69,6 +69,7 @@ def test_table_marks_bad_rows_and_escapes(rows: list[Row]) -> None:
     assert html.count('class="cxr-bad"') == 4
     assert html.count("× NO ANSWER") == 4
     assert html.count('class="cxr-flagged"') == 1
+    assert html.count("! CHECK FIRST") == 1
     assert "&lt;i&gt;Link&lt;/i&gt;." in html
     assert "<b>" not in html
     assert "<i>" not in html
@@ -88,7 +89,7 @@ def test_long_batches_are_cut_on_the_page_only(monkeypatch: pytest.MonkeyPatch, 
 def test_histogram_counts_answered_pictures_only(rows: list[Row], classifier: Classifier) -> None:
     html = batch_view.histogram(rows, classifier.decision)
     counted = [int(number) for number in re.findall(r": (\d+)</title>", html)]
-    assert sum(counted) == 3
+    assert sum(counted) == 2
     assert len(counted) == 20
     assert counted[int(rows[0].result.probability * 20)] >= 1
     assert batch_view.histogram([rows[1]], classifier.decision) == ""
@@ -97,4 +98,16 @@ def test_histogram_counts_answered_pictures_only(rows: list[Row], classifier: Cl
 def test_counts_add_up(rows: list[Row]) -> None:
     numbers = [int(number) for number in re.findall(r"<strong>(\d+)</strong>", batch_view.counts(rows))]
     assert sum(numbers) == 7
-    assert numbers[3] == 4
+    assert numbers[3:] == [1, 4]
+
+
+def test_override_answers_flagged_pictures_and_nothing_else(rows: list[Row]) -> None:
+    before, after = ([row.answered for row in found] for found in (rows, [row.override() for row in rows]))
+    assert before == [True, False, False, True, False, False, False]
+    assert after == [True, False, False, True, True, False, False]
+    html = batch_view.table([row.override() for row in rows])
+    assert "! Overridden: The film looks inverted" in html
+    assert "CHECK FIRST" not in html
+    table = list(csv.DictReader(io.StringIO(as_csv([rows[4], rows[4].override()]))))
+    assert [entry["answer"] != "" for entry in table] == [False, True]
+    assert [entry["needs_confirmation"] for entry in table] == ["true", "false"]

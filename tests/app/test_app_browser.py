@@ -117,7 +117,7 @@ def test_refusal_flag_and_unreadable_file(open_page: Callable, files: Path) -> N
     assert "Shown although the input checks object" in page.inner_text("#cxr-answer")
 
     upload(page, files.blank)
-    page.wait_for_selector("text=No answer: this does not look like a frontal chest X-ray")
+    page.wait_for_selector("text=No answer: this picture cannot be used")
     assert not override.is_visible()
     assert page.locator(CARD).count() == 0
 

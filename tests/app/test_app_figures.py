@@ -70,7 +70,7 @@ def test_predictive_values_by_hand() -> None:
     assert f'data-npv="{0.72 / 0.73:.6f}"' in panel
     # Odds of 0.6 are 1.5 at even odds; one in ten has prior odds 1/9: 1.5 / 9 = 1/6, a probability of 1/7.
     assert f'data-post-test="{1 / 7:.6f}"' in panel
-    assert "Of 1000 such children 100 have pneumonia: 90 are found and 10 missed" in panel
+    assert "Of 1,000 such patients 100 have pneumonia: 90 are found and 10 missed" in panel
     assert "of the 900 without, 180 are called pneumonia" in panel
 
 

@@ -13,7 +13,7 @@ from hf_model.inference.classifier import Classifier
 from hf_model.page import examples
 from hf_model.page.desk import Desk, Reading
 from hf_model.page.handlers import Handlers
-from hf_model.page.uploads import discard, take
+from hf_model.page.uploads import LEDGER, Ledger, discard, take, true_name
 from hf_model.radiograph import UnreadableRadiograph
 
 READING, ANSWER, OVERRIDE, RESULTS, CONTROLS, OPACITY, PICTURES, VALUES, DETAILS, UPLOAD = range(10)
@@ -34,7 +34,15 @@ def read(handlers: Handlers, file: Path, upload_folder: Path, preset: str | None
     return handlers.read(str(uploaded(file, upload_folder)), 41.2, preset, 74)
 
 
-def test_upload_gives_the_answer_and_is_deleted(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+def sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger does once the time of grace is over."""
+    monkeypatch.setattr(LEDGER, "grace", 0.0)
+    LEDGER.sweep()
+
+
+def test_upload_gives_the_answer_and_is_deleted(
+    handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = uploaded(files.sick, upload_folder)
     outputs = handlers.read(str(path), 41.2, "default", 74)
     assert 'data-answer="PNEUMONIA LIKELY"' in outputs[ANSWER]
@@ -44,6 +52,7 @@ def test_upload_gives_the_answer_and_is_deleted(handlers: Handlers, files: Path,
     assert outputs[OVERRIDE] == gr.update(visible=False)
     assert "SHA-256 of the weights" in outputs[DETAILS]
     assert outputs[UPLOAD] is None
+    sweep(monkeypatch)
     assert not path.exists()
     assert not path.parent.exists()
 
@@ -73,7 +82,7 @@ def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
     assert handlers.thresholds == {"default": 0.412345, "rule_out": 0.2, "rule_in": 0.7, "half": 0.5}
     labels = [label for label, _ in handlers.presets()]
     assert labels == [
-        "Checkpoint's own: 41.2\u00a0%",
+        "Model's own: 41.2\u00a0%",
         "Rule out: 20.0\u00a0%",
         "Rule in: 70.0\u00a0%",
         "Fixed: 50.0\u00a0%",
@@ -134,17 +143,76 @@ def test_example_is_read_and_stays(handlers: Handlers, files: Path) -> None:
     assert nothing[ANSWER] == gr.skip()
 
 
-def test_batch_reports_progress_and_deletes_its_files(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+def test_batch_reports_progress_and_deletes_its_files(
+    handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [uploaded(getattr(files, name), upload_folder) for name in ("clear", "sick", "broken")]
     steps = list(handlers.batch([str(path) for path in paths]))
     assert "Reading picture 0 of 3" in steps[0][1]
-    rows, html, downloads, cleared = steps[-1]
+    rows, html, downloads, override, cleared = steps[-1]
     assert [row.result.ok for row in rows] == [True, True, False]
     assert 'class="cxr-table"' in html
-    assert (downloads, cleared) == (gr.update(visible=True), None)
+    assert (downloads, override, cleared) == (gr.update(visible=True), gr.update(visible=False), None)
+    sweep(monkeypatch)
     assert not any(path.exists() for path in paths)
     assert handlers.csv(rows).count("\n") == 4
     assert handlers.json(rows).startswith("[\n{")
+
+
+def test_flagged_rows_are_answered_on_demand(handlers: Handlers, files: Path, upload_folder: Path) -> None:
+    paths = [str(uploaded(getattr(files, name), upload_folder)) for name in ("inverted", "sick")]
+    rows, html, _, override, _ = list(handlers.batch(paths))[-1]
+    assert override == gr.update(visible=True)
+    assert "CHECK FIRST" in html
+    rows, html, override = handlers.override_batch(rows)
+    assert [row.answered for row in rows] == [True, True]
+    assert "CHECK FIRST" not in html
+    assert override == gr.update(visible=False)
+    assert "Choose the files again" in handlers.override_batch(())[1]
+
+
+def test_ledger_keeps_a_file_for_as_many_readers_as_senders(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    ledger = Ledger(grace=0.0)
+    ledger.arrived([str(path)] * 2)
+    ledger.finished([path])
+    ledger.sweep()
+    assert path.exists()
+    ledger.finished([path])
+    ledger.sweep()
+    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_ledger_gives_a_file_that_was_just_written_time(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "b.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    ledger = Ledger(grace=3600.0)
+    ledger.finished([path])
+    ledger.sweep()
+    assert path.exists()
+    ledger.grace = 0.0
+    ledger.sweep()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "name"),
+    [
+        ("/up/h/a.png", None, "a.png"),
+        ("/up/h/r%22n%22.png", "rn.png", 'r"n".png'),
+        ("/up/h/rn.png", 'r"n:1?.png', 'r"n:1?.png'),
+        ("/up/h/r%C3%B6.png", "r%C3%B6.png", "rö.png"),
+        ("/up/h/a%20b.png", "a%20b.png", "a%20b.png"),
+        ("/up/h/x.png", "C:\\films\\../x\n.png", "x.png"),
+        ("/up/h/x.png", "\u202e\x00", "file"),
+    ],
+)
+def test_true_name(path: str, sent: str | None, name: str) -> None:
+    assert true_name(path, sent) == name
 
 
 def test_take_deletes_only_uploads(tmp_path: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.export import export
 from hf_model.radiograph import Preprocessing, read_radiograph
+from hf_model.radiograph.population import KERMANY
 
 SIDE = 64
 THRESHOLDS = {"default": 0.412345, "rule_out": 0.2, "rule_in": 0.7}
@@ -43,7 +44,8 @@ def build(folder: Path, clear: bytes, sick: bytes) -> Path:
     scores.to_csv(folder / "scores" / "test.csv")
     record = evaluation_record(scores, decision, replicates=20)
     splits = {"development_train": {"images": 3657, "patients": 2100, "NORMAL": 945, "PNEUMONIA": 2712}}
-    metrics = {"test": {"test": record}, "data": {"dataset": "made up for tests", "splits": splits}}
+    data = {"dataset": "made up for tests", "splits": splits, "population": KERMANY.to_dict()}
+    metrics = {"test": {"test": record}, "data": data}
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# Tiny card\n\nFor tests.\n", encoding="utf-8")
     export(Checkpoint.open(folder))

@@ -64,6 +64,32 @@ def test_labels_by_name_in_any_order_and_case(tmp_path: Path, label: object, val
     assert rows["label"] == [0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("label", "values"),
+    [
+        (Value("int64"), [0, 1, 1]),
+        (Value("float32"), [0.0, 1.0, 1.0]),
+        (Value("string"), ["0", "1", "1"]),
+        (ClassLabel(names=["0", "1"]), [0, 1, 1]),
+        (ClassLabel(names=["1", "0"]), [1, 0, 0]),
+    ],
+)
+def test_numbers_without_names(tmp_path: Path, caplog, label: object, values: list) -> None:
+    rows = load_splits(str(_parquet(tmp_path / "p", label, values)))["train"]
+    assert rows["label"] == [0, 1, 1]
+    assert rows.features["label"].names == ["NORMAL", "PNEUMONIA"]
+    assert "0 is taken for NORMAL and 1 for PNEUMONIA" in caplog.text
+
+
+def test_numbers_that_may_mean_the_opposite_are_refused(tmp_path: Path) -> None:
+    folder = _parquet(tmp_path / "p", Value("int64"), [0, 1], key="Normal")
+    with pytest.raises(DatasetError, match="1 would mean normal"):
+        load_splits(str(folder), label_column="Normal")
+    other = _parquet(tmp_path / "q", Value("int64"), [0, 1, 2])
+    with pytest.raises(DatasetError, match="classes are 0, 1, 2"):
+        load_splits(str(other))
+
+
 def test_columns_of_other_names(tmp_path: Path) -> None:
     folder = _parquet(tmp_path / "p", Value("string"), ["NORMAL", "PNEUMONIA"], image="xray", key="finding")
     with pytest.raises(DatasetError, match="--label_column"):

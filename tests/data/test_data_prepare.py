@@ -10,7 +10,7 @@ import pytest
 from generated import chest, write_image_folder
 from PIL import Image
 
-from hf_model.data.loading import DatasetError
+from hf_model.data.loading import DatasetError, file_name, load_splits
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
 from hf_model.radiograph import Preprocessing
 from hf_model.training.arguments import DataArguments
@@ -31,7 +31,7 @@ def test_patients_do_not_cross_and_test_stays_closed(image_folder: Path, tmp_pat
     assert data.counts == {"train": (60, 60), "test": (18, 18)}
     # nothing of the test split is decoded before it is asked for
     assert len(list((tmp_path / "cache").iterdir())) == 1
-    assert len(data.test[data.main_name]()) == 36
+    assert len(data.test[data.main_name].decode()) == 36
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
@@ -52,6 +52,10 @@ def test_bad_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
     assert sorted(name for name, _ in data.main.skipped) == ["IM-9001-0001.png", "person9002_virus_1.png"]
     assert len(data.main) == 36
     assert data.main.labels.sum() == 18
+    test = data.test["d"].decode()
+    assert [name for name, _ in data.test["d"].contents(test)] == test.names
+    rows = load_splits(str(folder))["train"]
+    assert [file_name(rows[row]["image"], row) for row in data.main.rows.tolist()] == data.main.names
 
 
 def test_renderings_join_by_file_name(image_folder: Path, tmp_path: Path) -> None:
@@ -88,13 +92,15 @@ def test_rendering_of_other_pictures_is_refused(image_folder: Path, tmp_path: Pa
 def test_without_a_test_split_patients_are_held_out(tmp_path: Path) -> None:
     folder = write_image_folder(tmp_path / "d", {"": 40})
     data = _prepare(folder, tmp_path, test_fraction=0.2)
-    held_out = data.test["d"]()
+    held_out = data.test["d"].decode()
     names = {data.main.names[i] for split in data.splits for i in data.rows(split)}
     assert names.isdisjoint(held_out.names)
     assert len(names) + len(held_out) == len(data.main) == 120
     people = {data.patients[i] for split in data.splits for i in data.rows(split)}
     assert people.isdisjoint(data.patients_in(held_out))
     assert len(set(data.patients_in(held_out))) == 16
+    files = {path.name: path.read_bytes() for path in folder.rglob("*.png")}
+    assert list(data.test["d"].contents(held_out)) == [(name, files[name]) for name in held_out.names]
 
 
 def test_equal_pictures_stay_together_whatever_their_names(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_a_folder_gives_its_pictures_in_order(folder: Path) -> None:
 
 def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "results.csv"
-    assert main([str(folder), "--output", str(output), "--checkpoint", str(exported_folder), "--threshold", "0.4"]) == 0
+    command = [str(folder), "--output", str(output), "--checkpoint", str(exported_folder), "--threshold", "0.4"]
+    assert main([*command, "--override"]) == 0
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
@@ -48,13 +49,24 @@ def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_p
     assert rows[2]["decision"] == alone.decision
     assert rows[2]["threshold"] == "0.4"
     assert rows[2]["model_hash"] == alone.model_hash
+    assert rows[2]["needs_confirmation"] == "false"
     assert "1 of 4 files could not be read" in capsys.readouterr().err
+
+    # These drawn squares are no chests: without --override there is no answer to be mistaken for one.
+    assert main(command) == 0
+    with output.open(newline="") as file:
+        withheld = list(csv.DictReader(file))[2]
+    answer = ("probability", "decision", "answer", "logit_normal", "logit_pneumonia")
+    assert [withheld[column] for column in answer] == [""] * 5
+    assert (withheld["needs_confirmation"], withheld["refused"]) == ("true", "false")
+    assert withheld["findings"] == rows[2]["findings"]
+    assert "3 of 4 pictures were flagged by the input checks and have no answer" in capsys.readouterr().err
 
 
 def test_json_is_an_array_of_the_schema(folder: Path, exported_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
     command = [str(folder), "--output", str(output), "--checkpoint", str(exported_folder), "--batch_size", "3"]
-    assert main([*command, "--heat_map"]) == 0
+    assert main([*command, "--heat_map", "--override"]) == 0
     content = json.loads(output.read_text())
     assert [("error" in entry) for entry in content] == [False, True, False, False]
     assert content[0]["heat_map"].startswith("iVBOR")

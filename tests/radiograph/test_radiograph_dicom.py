@@ -12,6 +12,7 @@ from pydicom.encaps import encapsulate
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 from hf_model.radiograph.codestream import frame_size
 from hf_model.radiograph.dicom import PLUGINS
+from hf_model.radiograph.population import KERMANY
 from hf_model.radiograph.reading import CODES
 
 
@@ -187,19 +188,30 @@ def test_colour_is_grey_and_flagged(dicom_of):
         ({"Modality": "MR"}, "modality"),
         ({"BodyPartExamined": "HAND"}, "body-part"),
         ({"ViewPosition": "LL"}, "view"),
-        ({"ViewPosition": "PA"}, "view-pa"),
-        ({"PatientAge": "006Y"}, "age"),
-        ({"PatientAge": "011M"}, "age"),
-        ({"PatientAge": None, "PatientBirthDate": "19600101", "StudyDate": "20200101"}, "age"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "for-processing"),
     ],
 )
 def test_header_findings(elements, code, film, dicom_of):
     (finding,) = read_radiograph(dicom_of(film, **elements)).findings
     assert finding.code == code
-    assert finding.severity == ("note" if code == "view-pa" else "flag")
-    if code != "for-processing":
-        assert "children aged one to five, AP view, of one hospital" in finding.message
+    assert finding.severity == "flag"
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"ViewPosition": "PA"}, "view-pa"),
+        ({"PatientAge": "006Y"}, "age"),
+        ({"PatientAge": "011M"}, "age"),
+        ({"PatientAge": None, "PatientBirthDate": "19600101", "StudyDate": "20200101"}, "age"),
+    ],
+)
+def test_what_lies_outside_the_population_is_found_by_the_population(elements, code, film, dicom_of):
+    radiograph = read_radiograph(dicom_of(film, **elements))
+    assert radiograph.findings == ()
+    (finding,) = KERMANY.findings(radiograph.metadata)
+    assert (finding.code, finding.severity) == (code, "note" if code == "view-pa" else "flag")
+    assert finding.message.endswith(f"the model was fitted on {KERMANY.text}.")
 
 
 @pytest.mark.parametrize(

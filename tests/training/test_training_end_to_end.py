@@ -12,12 +12,17 @@ import torch
 from generated import write_image_folder
 from PIL import Image
 from safetensors.torch import load_file
+from statsmodels.stats.proportion import proportion_confint
 from transformers import pipeline
 
 import train
 from hf_model import Classifier
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
+from hf_model.evaluation import sealing
+from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.scores import Scores
+from hf_model.hub.push import checkpoint_files
+from hf_model.training import opening
 
 BRIEF = [
     *("--head_epochs", "2", "--head_views", "1", "--per_device_train_batch_size", "16", "--logging_steps", "2"),
@@ -52,6 +57,7 @@ def test_the_folder_is_complete(trained: Path) -> None:
         "config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "metrics.json", "README.md",
         "training_curves.png", "confusion_matrix.png", "scores/calibration.csv", "scores/test-plain.csv",
         "scores/test-smooth.csv", "gate.safetensors", "openvino_model.xml", "openvino_model.bin",
+        "report.html", "report/index.html", "report/metrics.json", "figures/roc.svg", "figures/reliability.png",
     } <= names  # fmt: skip
     top = {name for name in names if not name.startswith("stages/")}
     assert not [name for name in top if name.endswith((".bin", ".pt", ".pth", ".pkl")) and "openvino" not in name]
@@ -72,7 +78,9 @@ def test_metrics_hold_every_figure(trained: Path) -> None:
     assert len(metrics["test_openings"]) == 1
     assert metrics["test_openings"][0]["weights_sha256"] == metrics["weights_sha256"]
     assert metrics["originals"]["pictures"] == 240
-    assert set(metrics["renderings"]) == {"plain / smooth", "calibration / blurred", "calibration / sharpened"}
+    assert set(metrics["renderings"]) == {
+        *("plain / smooth", "plain / blurred", "plain / sharpened", "calibration / blurred", "calibration / sharpened")
+    }
     assert metrics["command"].startswith("python train.py --dataset ")
 
 
@@ -115,6 +123,47 @@ def test_the_head_learns_on_the_default_base_checkpoint(renderings, tmp_path: Pa
     assert metrics["calibration"]["auc"]["value"] > 0.9
 
 
+def test_every_wrong_test_picture_is_on_the_page_of_the_run_and_on_nothing_that_ships(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    content = json.loads((trained / "report" / "metrics.json").read_text())
+    at_default = metrics["test"]["plain"]["points"]["default"]["confusion"]
+    wrong = at_default["fn"] + at_default["fp"]
+    assert wrong > 0
+    assert len(content["errors"]) == wrong
+    assert content["test_opening"] == metrics["test_openings"][0]
+    page = (trained / "report" / "index.html").read_text()
+    assert page.count('<li class="case">') == wrong
+    assert page.count("data:image/jpeg;base64,") == 2 * wrong  # the picture, and the heat map over it
+    shipped = [upload.path for upload in checkpoint_files(trained)]
+    assert not [path for path in shipped if path.startswith("report/")]
+    assert {"report.html", "figures/roc.svg"} <= set(shipped)
+    assert "image/jpeg" not in (trained / "report.html").read_text()
+    assert all(case["name"] in (trained / "report.html").read_text() for case in content["errors"])
+
+
+def test_the_opening_measures_engines_and_input_checks(trained: Path, renderings) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    decision = Decision.load(trained)
+    assert "openvino-f32" in metrics["engines"]
+    for name in ("plain", "smooth"):
+        reference = Scores.from_csv(trained / "scores" / f"test-{name}.csv")
+        other = Scores.from_csv(trained / "report" / "scores" / "openvino-f32" / f"{name}.csv")
+        found = metrics["engines"]["openvino-f32"][name]
+        assert found["max_logit_difference"] == np.abs(other.logits - reference.logits).max() < 1e-3
+        pairs = zip(reference.logits.tolist(), other.logits.tolist(), strict=True)
+        called = [[decision.decide(decision.probability(*logits)) for logits in pair] for pair in pairs]
+        assert (found["n"], found["flips"]) == (36, sum(one != two for one, two in called))
+        assert found["flips_outside_band"] == 0
+    # what the input checks say of the test pictures is what an upload of each would be told
+    classifier = Classifier.from_pretrained(trained)
+    seen = [classifier.predict(path, heat_map=False).findings for path in (renderings[0] / "test").rglob("*.png")]
+    held = [{finding.code for finding in findings if finding.severity == "flag"} for findings in seen]
+    found = metrics["gate"]["test"]["plain"]
+    assert (found["n"], found["flagged"]["count"]) == (36, sum(map(bool, held)))
+    assert found["feature_gate"]["count"] == sum("unlike-training" in codes for codes in held)
+    assert found["flagged"]["interval"] == pytest.approx(proportion_confint(sum(map(bool, held)), 36, method="wilson"))
+
+
 def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
     # the state after the first epoch, as a killed run leaves it, and a half-written one after it
     out = tmp_path / "killed"
@@ -132,14 +181,41 @@ def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
-def test_a_resumed_run_does_not_open_the_test_split_again(trained: Path, renderings, tiny_base, tmp_path) -> None:
+def test_a_resumed_run_does_not_open_the_test_split_again(
+    trained: Path, renderings, tiny_base, tmp_path, monkeypatch
+) -> None:
     out = tmp_path / "copy"
     shutil.copytree(trained, out)
     before = json.loads((out / "metrics.json").read_text())
+    pages = [out / "report" / "index.html", out / "report.html"]
+    thumbnails = pages[0].read_text().count("image/jpeg")
+    for page in pages:
+        page.unlink()
+    monkeypatch.setattr(opening, "_serve", None)  # whatever opens the split fails here
+    monkeypatch.setattr(sealing, "open_test", None)
     run(renderings, tiny_base, out, "--resume")
     after = json.loads((out / "metrics.json").read_text())
     assert after["test_openings"] == before["test_openings"]
-    assert after["test"] == before["test"]
+    for key in ("test", "renderings", "engines", "gate"):
+        assert after[key] == before[key]
+    assert pages[0].read_text().count("image/jpeg") == thumbnails > 0
+    assert pages[1].exists()
+
+
+def test_without_what_the_opening_kept_the_report_has_the_stored_logits(
+    trained: Path, renderings, tiny_base, tmp_path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "report")
+    before = json.loads((out / "metrics.json").read_text())
+    run(renderings, tiny_base, out, "--resume")
+    after = json.loads((out / "metrics.json").read_text())
+    assert (after["test"], after["test_openings"]) == (before["test"], before["test_openings"])
+    assert (after["engines"], after["gate"]["test"]) == ({}, {})
+    page = (out / "report" / "index.html").read_text()
+    assert "image/jpeg" not in page
+    assert all(case["name"] in page for case in json.loads((out / "report" / "metrics.json").read_text())["errors"])
 
 
 def test_an_opening_stays_on_record(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
@@ -156,6 +232,13 @@ def test_closed_test_split_stays_closed(renderings, tiny_base: Path, tmp_path: P
     assert "test" not in metrics
     assert "test_openings" not in metrics
     assert not list((out / "scores").glob("test-*"))
+    content = json.loads((out / "report" / "metrics.json").read_text())
+    assert (content["role"], content["split"], content["test_opening"]) == (
+        "development",
+        "development-validation",
+        None,
+    )
+    assert content["record"] == metrics["development_validation"]
 
 
 def test_resume_with_other_splits_is_refused(trained: Path, renderings, tiny_base, tmp_path, capsys) -> None:
@@ -182,7 +265,7 @@ def test_a_missing_data_set_is_one_line(capsys: pytest.CaptureFixture, tmp_path:
 
 
 def test_the_command_that_is_recorded_hides_the_token() -> None:
-    from hf_model.training.finish import command_line
+    from hf_model.training.records import command_line
 
     line = command_line("train.py", ["--hub_token", "hf_secret", "--seed", "1", "--hub_token=hf_other"])
     assert line == "python train.py --hub_token '***' --seed 1 '--hub_token=***'"

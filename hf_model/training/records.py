@@ -1,0 +1,118 @@
+"""What a run puts on record: its identity, its command and options, and the contents of metrics.json."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hf_model.config import LABELS, SCHEMA_VERSION
+from hf_model.data.prepare import DevelopmentData
+from hf_model.evaluation import sealing
+from hf_model.modeling.base import BaseModel
+from hf_model.radiograph.population import known
+from hf_model.training.machine import describe_machine, versions
+from hf_model.training.stages import StageResult
+
+RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
+          "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
+          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "metric_for_best_model",
+          "max_steps")  # fmt: skip
+"""Options that decide the weights, besides augmentation."""
+
+
+def run_record(
+    base: BaseModel, data: DevelopmentData, arguments: tuple, stages: Sequence[StageResult], weights: str,
+    **results: object,
+) -> dict[str, object]:  # fmt: skip
+    """Everything that metrics.json holds.
+
+    Args:
+        arguments: the five argument objects of ``parse_arguments``.
+        weights: SHA-256 of ``model.safetensors``.
+        results: ``command``, ``class_weights`` and the records of what was evaluated.
+    """
+    names, population = data.main.names, known(data.counts)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": results.pop("command"),
+        "arguments": changed_arguments(arguments),
+        "seed": arguments[-1].seed,
+        "versions": versions(),
+        "machine": describe_machine(),
+        "base_model": {"name": base.name, "hub_id": base.hub_id},
+        "weights_sha256": weights,
+        "data": {
+            "dataset": arguments[0].dataset,
+            "renderings": list(data.renderings),
+            "sha256": data.fingerprint,
+            "population": None if population is None else population.to_dict(),
+            "patient_key": data.patient_key or False,
+            "unreadable": {n: len(p.skipped) for n, (p, _) in data.renderings.items()},
+            "published": {n: dict(zip(LABELS, c, strict=True)) for n, c in data.counts.items()},
+            "splits": {name: split.to_dict(names) for name, split in data.splits.items()},
+            "class_weights": results.pop("class_weights"),
+        },
+        "stages": [{k: v for k, v in asdict(stage).items() if k != "history"} for stage in stages],
+        "history": [{"stage": stage.name, **entry} for stage in stages for entry in stage.history],
+        **results,
+    }
+
+
+def recorded_openings(folder: Path, weights: str) -> list[dict[str, object]]:
+    """Openings of the test split that metrics.json of ``folder`` records for these weights."""
+    file = folder / "metrics.json"
+    return sealing.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
+
+
+def changed_arguments(arguments: tuple) -> dict[str, object]:
+    """Options that differ from their defaults, and all of this project's own; never a token."""
+    out: dict[str, object] = {}
+    for part in arguments[:-1]:
+        out |= asdict(part)
+    training = arguments[-1]
+    own = set(type(training).__annotations__) | {"gradient_accumulation_steps", "max_grad_norm", "optim", "seed"}
+    values = training.to_dict()  # masks tokens
+    return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
+
+
+def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> dict[str, object]:
+    """What decides a run's weights: decoded data, splits, base checkpoint, preprocessing, augmentation and recipe."""
+    names = data.main.names
+    return {
+        "data": data.fingerprint,
+        "renderings": list(data.renderings),
+        "splits": {name: split.to_dict(names)["sha256"] for name, split in data.splits.items()},
+        "base_model": base.name,
+        "preprocessing": base.preprocessing.to_dict(),
+        "augmentation": asdict(arguments[2]),
+        "recipe": {name: getattr(arguments[-1], name) for name in RECIPE}
+        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type)}
+        | {"dropout": arguments[1].dropout, "head": arguments[1].head},
+    }
+
+
+def refuse_finished(training: object) -> None:
+    """Do not write over a finished checkpoint, whose record of the opened test split would go with it.
+
+    Raises:
+        ValueError: ``--output_dir`` holds metrics.json and this is no ``--resume``.
+    """
+    folder = Path(training.output_dir)
+    if not training.resume and (folder / "metrics.json").exists():
+        raise ValueError(
+            f"--output_dir {folder} holds a finished checkpoint: name another folder, or --resume that run."
+        )
+
+
+def command_line(program: str, argv: list[str]) -> str:
+    """The command as typed, for metrics.json; tokens left out."""
+    shown, hide = [], False
+    for word in argv:
+        shown.append("***" if hide else word.split("=")[0] + "=***" if word.startswith("--hub_token=") else word)
+        hide = word == "--hub_token"
+    return shlex.join(["python", program, *shown])
