@@ -131,5 +131,5 @@ def plot(groups: dict[str, Rows]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, axis="x", color="#E3E3E3", linewidth=0.8)
         axes.set_axisbelow(True)
-    panels[-1].set_xlabel("mean AUC on the harder development views, 95 % interval over patients")
+    panels[-1].set_xlabel("mean AUC on the harder development views (95 % interval)", fontsize=9)
     return figure
