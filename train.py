@@ -22,6 +22,7 @@ from hf_model.modeling.base import load_base_model
 from hf_model.training.arguments import parse_arguments
 from hf_model.training.batches import AugmentedRows, TrainingRows, plain_rows
 from hf_model.training.finish import Finisher
+from hf_model.training.leakage import refuse_leakage
 from hf_model.training.machine import keep_memory
 from hf_model.training.outputs import fix_checkpoint, write_outputs
 from hf_model.training.records import command_line, refuse_finished, run_identity
@@ -51,6 +52,7 @@ def train(argv: list[str]) -> str:
     )  # fmt: skip
     with training.main_process_first(desc="decoding"):
         data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
+        data.leakage = refuse_leakage(data, allowed=data_args.allow_leakage)
     for split in data.splits.values():
         logger.info("%s: %d pictures of %d patients, %s", split.name, len(split.indices), split.patients, split.counts)
 

@@ -19,6 +19,8 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     # heavy imports after the arguments are known to be good: --help should not wait for torch
     from hf_model.audit.run import Audit, Options
+    from hf_model.audit.summary import summarise
+    from hf_model.evaluation.sealing import write_json
     from hf_model.inference.engines.base import EngineUnavailable
 
     options = Options(
@@ -31,6 +33,8 @@ def main(argv: list[str]) -> int:
     try:
         audit.run()
         page = write(audit, Path(arguments.output))
+        if arguments.summary is not None:
+            write_json(arguments.summary, summarise(audit.record))
     except (ValueError, OSError, EngineUnavailable) as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2
@@ -60,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
     made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
     made.add_argument("--cache_dir", type=Path, help="where decoded pixels are kept")
+    made.add_argument("--summary", type=Path, metavar="FILE",
+                      help="also write the figures as JSON without the name of any picture")  # fmt: skip
     made.add_argument("--seed", type=int, default=0)
     return made
 

@@ -40,7 +40,7 @@ class Pair:
     mirrored: bool
 
 
-def thumbnails(pixels: np.ndarray, side: int) -> np.ndarray:
+def thumbnails(pixels: Sequence[np.ndarray] | np.ndarray, side: int) -> np.ndarray:
     """uint8 (M, H, W) -> uint8 (M, side, side), each pixel the mean of its area."""
     out = np.empty((len(pixels), side, side), dtype=np.uint8)
     for i, picture in enumerate(pixels):
@@ -63,11 +63,14 @@ def equal_groups(keys: Sequence[Hashable]) -> list[list[int]]:
     return [group for group in members.values() if len(group) > 1]
 
 
-def near_pairs(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
+def near_pairs(
+    pixels: Sequence[np.ndarray] | np.ndarray, hashes: Sequence[str], side: np.ndarray | None = None
+) -> list[Pair]:
     """Pairs of pictures that are nearly, but not exactly, the same.
 
     Args:
-        pixels: uint8 (M, H, W). hashes: M; pictures with equal ones are left to ``equal_groups``.
+        pixels: uint8 (M, H, W), or M pictures of one size. hashes: M; pictures with equal ones are left to
+            ``equal_groups``. side: (M,); only pairs of two different values are looked for, which is quicker.
     """
     small, large = thumbnails(pixels, HASH_SIDE), thumbnails(pixels, PIXEL_SIDE)
     code = perceptual_hash(small)
@@ -75,7 +78,7 @@ def near_pairs(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
     plain, mirrored = standardised(large), standardised(large[:, :, ::-1])
     found: dict[tuple[int, int], Pair] = {}
     for flip, other in ((False, code), (True, perceptual_hash(small[:, :, ::-1]))):
-        for first, second, distance in _candidates(code, other):
+        for first, second, distance in _candidates(code, other, side):
             if exact[first] == exact[second] or (first, second) in found:
                 continue
             correlation = float(plain[first] @ (mirrored if flip else plain)[second])
@@ -84,12 +87,14 @@ def near_pairs(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
     return sorted(found.values(), key=lambda pair: -pair.correlation)
 
 
-def _candidates(code: np.ndarray, other: np.ndarray):
+def _candidates(code: np.ndarray, other: np.ndarray, side: np.ndarray | None):
     """(first, second, distance) with first < second and few differing bits."""
     for start in range(0, len(code), _BLOCK):
         distance = np.bitwise_count(code[start : start + _BLOCK, None] ^ other[None, :])
         rows, columns = np.nonzero(distance <= HASH_DISTANCE)
         upper = rows + start < columns
+        if side is not None:
+            upper &= side[rows + start] != side[columns]
         yield from zip((rows[upper] + start).tolist(), columns[upper].tolist(),
                        distance[rows[upper], columns[upper]].tolist(), strict=True)  # fmt: skip
 

@@ -84,7 +84,7 @@ def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, An
         "test_split": TEST in pictures.splits,
         "pairs": pairs,
         "explanation": EXPLANATION if pictures.named else "",
-        "pixel_size": list(pictures.pixels.shape[1:]),
+        "pixel_size": list(pictures.pixels[0].shape),
         "rendering": pictures.name,
     }
 

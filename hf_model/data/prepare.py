@@ -47,6 +47,7 @@ class DevelopmentData:
         counts: published split -> (normal, pneumonia), before ours.
         test: rendering name -> its test pictures, closed.
         pattern, patient_column: as the user gave them. patient_key: what patients are told apart by, in words.
+        leakage: between development and the test split, once it was looked for.
     """
 
     main: Pixels
@@ -60,6 +61,7 @@ class DevelopmentData:
     pattern: str | None = None
     patient_column: str | None = None
     patient_key: str | None = None
+    leakage: dict[str, object] | None = None
 
     def rows(self, split: str) -> np.ndarray:
         return self.splits[split].indices

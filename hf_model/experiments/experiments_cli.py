@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
         print(f"{best['group']:14}{best['change'][:60]:62}harder AUC {best['hard_auc']:.4f}, {best['seeds']} seeds")
     if left:
         print(f"{left} runs are left: the same command goes on with them.")
-    print(f"Table: {Path(arguments.output) / 'experiments.md'}")
+    if groups:
+        print(f"Table: {Path(arguments.output) / 'experiments.md'}")
     return 0
 
 
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--validation", type=int, default=256, help="validation pictures, of whole patients")
     made.add_argument("--views", type=int, default=2, help="augmented views that heads learn from")
     made.add_argument("--head_epochs", type=int, default=10, help="of a head on stored features")
-    made.add_argument("--baseline_epochs", type=int, default=6, help="of the CNN from scratch, on all pictures")
+    made.add_argument("--baseline_epochs", type=int, default=4, help="of the CNN from scratch, on all pictures")
     made.add_argument("--report_to", default="none", help="tensorboard or trackio, to watch the runs")
     for name in ("image_column", "label_column", "patient_column", "patient_pattern", "cache_dir"):
         made.add_argument(f"--{name}", help="as in train.py")

@@ -67,7 +67,7 @@ class Budget:
     validation: int = 256
     views: int = 2
     head_epochs: int = 10
-    baseline_epochs: int = 6
+    baseline_epochs: int = 4
 
     def __post_init__(self) -> None:
         for name, value in self.__dict__.items():
@@ -75,7 +75,8 @@ class Budget:
                 raise ValueError(f"--{name} {value}: must be at least 1.")
 
 
-FULL = Change(REFERENCE, "default recipe: all blocks, class weights, all augmentation")
+FULL = Change(REFERENCE, "default recipe")
+"""All blocks, class weights, all augmentation, the base checkpoint's size."""
 
 
 def changes(group: str, sizes: list[int], own_size: int, renderings: int) -> list[Change]:

@@ -87,6 +87,7 @@ class Study:
             every |= {c.key: c for c in changes(group, self.options.sizes, own_size, renderings)}
         heads = [change for change in every.values() if change.kind == "head"]
         others = [change for change in every.values() if change.kind != "head"]
+        others.sort(key=lambda change: change.kind == "scratch")  # the longest run last
         return [(c, seed) for part in (heads, others) for seed in range(self.options.seeds) for c in part]
 
     def _file(self, change: Change, seed: int) -> Path:

@@ -109,33 +109,38 @@ class Summary:
         )
 
     def interval(self, best: list[dict[str, Any]], views: list[str]) -> list[float] | None:
-        """95 % interval of the mean AUC over seeds and views, patients resampled; seeds are not.
+        """95 % interval of the mean AUC over seeds and views, patients and seeds resampled.
 
         Where every replicate is 1 the bootstrap says nothing, and DeLong's exact bound of the first seed stands in.
         """
-        drawn = np.mean([self._replicates(margins, view) for margins in best for view in views], axis=0)
+        drawn = self._over_seeds(best, views)
         if np.nanmin(drawn) == 1.0:
             labels = self.validation.labels[self.validation.views[views[0]]]
             return list(delong(np.asarray(best[0][views[0]]), labels)[1])
         limits = percentile(drawn)
         return None if limits is None else list(limits)
 
+    def _over_seeds(self, best: list[dict[str, Any]], views: list[str]) -> np.ndarray:
+        """Mean AUC over views and seeds, float64 (B,): in every replicate other patients and, as many, other seeds.
+
+        Runs of the same seeds get the same draws, so that two of these can be subtracted.
+        """
+        by_seed = np.stack([np.mean([self._replicates(one, view) for view in views], axis=0) for one in best])
+        seeds = np.random.default_rng(0).integers(0, len(best), by_seed.shape)
+        return np.take_along_axis(by_seed, seeds, axis=0).mean(axis=0)
+
     def _replicates(self, margins: dict[str, Any], view: str) -> np.ndarray:
         at = self.validation.views[view]
         return weighted_auc(np.asarray(margins[view]), self.validation.labels[at], self.weights[:, at])
 
     def difference(self, runs: list, reference: list) -> dict[str, Any] | None:
-        """Mean AUC on the harder views minus the reference's, seeds in common, same resampled patients; or None."""
+        """Mean AUC on the harder views minus the reference's, seeds in common, the same resampling; or None."""
         known, seeds = self.validation, {run["seed"] for run in runs} & {run["seed"] for run in reference}
         if not seeds:
             return None
         mine, theirs = ([self.best(run) for run in part if run["seed"] in seeds] for part in (runs, reference))
         value = np.mean([known.hard(m) for m in mine]) - np.mean([known.hard(m) for m in theirs])
-        drawn = [
-            np.mean([self._replicates(m, view) for m in part for view in known.harder], axis=0)
-            for part in (mine, theirs)
-        ]
-        limits = percentile(drawn[0] - drawn[1])
+        limits = percentile(self._over_seeds(mine, known.harder) - self._over_seeds(theirs, known.harder))
         return {"value": float(value), "interval": None if limits is None else list(limits), "seeds": len(seeds)}
 
 

@@ -19,9 +19,10 @@ HEAD = ("Change", "Harder AUC", "Against the reference", "Worst view", "AUC", "A
 LEGEND = (
     "Figures are means over seeds at each seed's best epoch, on held-out development patients; the test split was not "
     "decoded. AUC, accuracy, loss (natural logarithm, unweighted), precision and recall (at 0.5) are on the data set's "
-    "own rendering. **Harder AUC** is the mean over the views {harder}; changes are ranked and epochs are chosen by "
-    "it, so it flatters all of them alike. Intervals: 95 %, patients resampled (1,000 times), seeds fixed. Spread: "
-    f"standard deviation of the harder AUC over the last {LAST} epochs and over seeds. Pictures: those learned from."
+    "own rendering. **Harder AUC** is the mean over the harder views ({harder}); changes are ranked and epochs are "
+    "chosen by it, so it flatters all of them alike. Intervals: 95 %, patients and seeds resampled (1,000 times), not "
+    "adjusted for the number of comparisons. Spread: standard deviation of the harder AUC over the last "
+    f"{LAST} epochs and over seeds. Pictures: those learned from."
 )
 
 
@@ -131,5 +132,5 @@ def plot(groups: dict[str, Rows]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, axis="x", color="#E3E3E3", linewidth=0.8)
         axes.set_axisbelow(True)
-    panels[-1].set_xlabel("mean AUC on the harder development views, 95 % interval over patients")
+    panels[-1].set_xlabel("mean AUC on the harder development views (95 % interval)", fontsize=9)
     return figure

@@ -37,7 +37,7 @@ def front_matter(run: Run) -> ModelCardData:
     return ModelCardData(
         language="en",
         license="apache-2.0",
-        library_name="transformers",
+        library_name=None if run.own_head else "transformers",  # the Hub would show code that does not load it
         pipeline_tag="image-classification",
         base_model=run.base_model[1],
         datasets=[run.dataset_id] if run.dataset_id else None,

@@ -83,6 +83,11 @@ class Run:
         return str((self.config.get("architectures") or [self.config.get("model_type") or "unknown architecture"])[0])
 
     @property
+    def own_head(self) -> str | None:
+        """Name of the head where it is one of this project's, which transformers does not load; None for plain."""
+        return self.config.get("chest_xray_head")
+
+    @property
     def image_size(self) -> str | None:
         """Height x width in pixels, as the preprocessing has it."""
         size = self.preprocessing.get("size")

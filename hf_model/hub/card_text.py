@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model.config import LABELS
+from hf_model.hub.card_recipe import leakage, loss, with_transformers
 from hf_model.hub.card_run import PLACEHOLDER, Run, markdown_table
 
 FILL_IN = "**To be filled in by whoever publishes this model:**"
@@ -17,7 +18,8 @@ SPLITS = {
 HYPERPARAMETERS = (
     "head_epochs", "head_learning_rate", "unfreeze_blocks", "num_train_epochs", "learning_rate", "layer_decay",
     "head_multiplier", "per_device_train_batch_size", "weight_decay", "label_smoothing_factor", "mixup", "ema_decay",
-    "lr_scheduler_type", "warmup_steps", "early_stopping_patience", "metric_for_best_model", "precision",
+    "lr_scheduler_type", "warmup_steps", "early_stopping_patience", "metric_for_best_model", "precision", "head",
+    "loss",
 )  # fmt: skip
 KERMANY_DATA = """\
 Kermany, Zhang and Goldbaum (2018), chest X-rays of the data set "Labeled Optical Coherence Tomography (OCT) and Chest
@@ -107,15 +109,16 @@ def protocol(run: Run) -> str:
         if key
         else "share no picture. **The data names no patients, so they may share patients.**"
     )
+    head = f"`{run.own_head}` of this project" if run.own_head else "dropout, linear"
     lines = [
         f"- Development (training and every choice), calibration (temperature and thresholds) and test {apart}",
         f"- Model: `{run.architecture}`, input {run.image_size or 'size as in preprocessor_config.json'} pixels, "
         f"from {run.base_model[0] or 'a base checkpoint that is not recorded'}; head: mean of the last feature map, "
-        "dropout, linear.",
-        "- Training: the head on a frozen backbone, then the upper blocks at a lower rate; class-weighted cross-entropy"
-        + (f", weights {', '.join(f'{w:.4f}' for w in weights)}" if weights else "")
-        + "; augmentation in geometry, intensity, sharpness and compression; the best epoch by a development metric.",
+        f"{head}.",
+        f"- Training: the head on a frozen backbone, then the upper blocks at a lower rate; {loss(run, weights)}"
+        "; augmentation in geometry, intensity, sharpness and compression; the best epoch by a development metric.",
         *_facts(run),
+        *leakage(run),
         *_openings(run),
     ]
     return "\n".join(lines)
@@ -130,15 +133,7 @@ def how_to(run: Run) -> str:
     """Two snippets: plain transformers, and the project's own classifier."""
     model = run.argument("hub_model_id") or PLACEHOLDER
     return f"""\
-With transformers alone; the score is the softmax of the logits, **not** the calibrated probability, and the threshold
-is not applied:
-
-```python
-from transformers import pipeline
-
-classify = pipeline("image-classification", model="{model}")
-print(classify("chest.jpeg"))
-```
+{with_transformers(run, model)}
 
 With this project: calibrated probability, decision, referral, heat map, checks of the input:
 

@@ -20,9 +20,16 @@ def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:
     The new folder is complete beside the old one before it takes its place.
 
     Raises:
-        PushError: ``folder`` is no complete checkpoint, or its test split was never opened.
+        PushError: ``folder`` is no complete checkpoint, its test split was never opened, or its head is one that
+            transformers does not load: the shipped checkpoint has to.
     """
     files = checkpoint_files(folder)
+    head = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("chest_xray_head")
+    if head is not None:
+        raise PushError(
+            f"{folder} has the head {head}, which transformers does not load without this project; the shipped "
+            "checkpoint must load there: train it with --head plain."
+        )
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     if not metrics.get("test"):
         raise PushError(

@@ -52,6 +52,7 @@ def run_record(
             "sha256": data.fingerprint,
             "population": None if population is None else population.to_dict(),
             "patient_key": data.patient_key or False,
+            "leakage": data.leakage,
             "unreadable": {n: len(p.skipped) for n, (p, _) in data.renderings.items()},
             "published": {n: dict(zip(LABELS, c, strict=True)) for n, c in data.counts.items()},
             "splits": {name: split.to_dict(names) for name, split in data.splits.items()},

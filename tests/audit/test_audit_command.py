@@ -46,9 +46,25 @@ def report(clean_folder, tmp_path_factory):
     shutil.copy(data / "train/NORMAL/IM-0001-0001.bmp", data / "test/NORMAL/IM-0900-0001.bmp")
     (data / "train/NORMAL/IM-0002-0001.bmp").write_bytes(b"broken")
     code = main(["--dataset", str(data), "--output", str(base / "out"), "--backbone", "none",
-                 "--cache_dir", str(base / "cache")])  # fmt: skip
+                 "--cache_dir", str(base / "cache"), "--summary", str(base / "out" / "summary.json")])  # fmt: skip
     assert code == 0
     return base / "out"
+
+
+def test_the_summary_has_the_figures_and_no_name_of_a_picture(report):
+    record, text = json.loads((report / "audit.json").read_text()), (report / "summary.json").read_text()
+    summary = json.loads(text)
+    # the command is what the user typed, folders and all
+    assert ".bmp" not in text
+    assert "IM-0" not in text.replace("IM-<N>", "")
+    assert "person" not in text.replace("person<N>", "")
+    assert summary["counts"] == record["counts"]
+    assert summary["duplicates"]["exact"]["groups"] == 1
+    assert [f["topic"] for f in summary["findings"]] == [f["topic"] for f in record["findings"]]
+    assert "1 unreadable (the first is one picture)" in summary["findings"][0]["text"]
+    assert summary["leakage"]["pairs"][0]["counts"] == record["leakage"]["pairs"][0]["counts"]
+    probe = record["probes"]["data"][0]["auc"]["value"]
+    assert summary["probes"]["data"][0]["auc"]["value"] == round(probe, 4)
 
 
 def test_record_is_strict_json_and_tells_the_faults_first(report):

@@ -168,3 +168,33 @@ def test_a_written_card_passes_the_check_before_a_push(hub, run):
     assert "\n\n![Confusion matrix](confusion_matrix.png)\n\n" in text
     check_card(text)
     assert hub.requests[-1] == "POST /api/validate-yaml"
+
+
+def test_a_head_of_our_own_is_said_not_to_load_in_transformers(tmp_path):
+    config = json.loads((write_run(tmp_path, metrics()) / "config.json").read_text())
+    config |= {"chest_xray_head": "dense-64", "model_type": "chest_xray_classifier"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    card = build_card(tmp_path)
+    assert "from transformers import pipeline" not in card
+    assert "Transformers alone refuses this folder: its head, `dense-64`" in card
+    assert "head: mean of the last feature map, `dense-64` of this project." in card
+    assert "library_name" not in card
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [("plain", "cross-entropy without class weights"), ("focal", "focal loss (gamma 2, no class weights)")],
+)
+def test_another_loss_is_named(tmp_path, loss, words):
+    values = metrics()
+    values["arguments"]["loss"] = loss
+    card = build_card(write_run(tmp_path, values))
+    assert f"at a lower rate; {words}; augmentation" in card
+    assert "class-weighted" not in card
+
+
+def test_allowed_leakage_is_said(tmp_path):
+    values = metrics()
+    values["data"]["leakage"] = {"clean": False, "allowed": True, "counts": {"patients": 3, "pixels": 0, "near": 2}}
+    card = build_card(write_run(tmp_path, values))
+    assert "**Development and test share 3 patients, 2 nearly equal pictures** (`--allow_leakage`)" in card

@@ -38,6 +38,17 @@ def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path, suffix:
         (["--calibration_fraction", "0.6"], "--calibration_fraction 0.6"),
         (["--no_such_option", "1"], "no_such_option"),
         (["--image_size", "8"], "--image_size 8"),
+        (["--num_train_epochs", "-1"], "--num_train_epochs -1.0: must not be negative"),
+        (["--head_epochs", "-1"], "--head_epochs -1: must not be negative"),
+        (["--learning_rate", "-0.001"], "--learning_rate -0.001: must not be negative"),
+        (["--learning_rate", "nan"], "--learning_rate nan: must not be negative"),
+        (["--head_learning_rate", "-1"], "--head_learning_rate -1.0: must not be negative"),
+        (["--head_views", "0"], "--head_views 0: must be at least 1"),
+        (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size 0: must be at least 1"),
+        (["--label_smoothing_factor", "1"], "--label_smoothing_factor 1.0"),
+        (["--metric_for_best_model", "auc"], "--metric_for_best_model auc: one of accuracy, average_precision"),
+        (["--loss", "hinge"], "--loss hinge: one of weighted, plain, focal"),
+        (["--head", "dense"], "--head dense: there is no such head; one of plain"),
     ],
 )
 def test_bad_options_are_named_in_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
@@ -78,3 +89,33 @@ def test_plateau_reduces_the_rate_when_the_metric_stops_gaining(metric: str, bet
     plateau.step(worse)
     plateau.step(worse)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("metric", ["eval_roc_auc", "log_loss", "loss", "sensitivity"])
+def test_metrics_that_are_computed_may_choose_the_best_state(metric: str) -> None:
+    assert parse_arguments(["--metric_for_best_model", metric])[-1].metric_for_best_model == metric
+
+
+def test_the_names_are_those_that_evaluation_gives() -> None:
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from hf_model.evaluation.hf_metric import make_compute_metrics
+    from hf_model.training.checks import metric_names
+
+    prediction = SimpleNamespace(predictions=np.array([[1.0, 0.0], [0.0, 1.0]]), label_ids=np.array([0, 1]))
+    assert {*make_compute_metrics()(prediction), "loss"} == set(metric_names())
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
+def test_a_tracker_that_is_not_installed_is_named_at_the_start(tracker: str, monkeypatch, capsys) -> None:
+    from hf_model.training import checks
+
+    found = checks.importlib.util.find_spec
+    missing = {"tensorboard", "tensorboardX", "trackio"}
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None if name in missing else found(name))
+    with pytest.raises(SystemExit):
+        parse_arguments(["--report_to", tracker])
+    expected = f"--report_to {tracker}: the package is not installed; pip install {tracker}"
+    assert expected in " ".join(capsys.readouterr().err.split())

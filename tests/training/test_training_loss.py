@@ -13,7 +13,7 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.losses import weighted_losses
+from hf_model.training.losses import focal_losses, plain_losses, weighted_losses
 from hf_model.training.trainer import PneumoniaTrainer
 
 WEIGHTS = (1.9448, 0.6730)
@@ -37,6 +37,22 @@ def test_it_is_torch_s_loss_up_to_the_weights_in_the_batch() -> None:
     ours = weighted_losses(logits, nn.functional.one_hot(labels, 2).float(), weights).sum() / weights[labels].sum()
     theirs = nn.functional.cross_entropy(logits, labels, weight=weights)
     torch.testing.assert_close(ours, theirs)
+
+
+def test_focal_loss_by_hand() -> None:
+    # probabilities 0.9 and 0.2 of the true class; then half of each class at p = 0.5
+    logits = torch.tensor([[0.0, math.log(9)], [0.0, math.log(4)], [0.0, 0.0]])
+    targets = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    by_hand = [0.1**2 * -math.log(0.9), 0.8**2 * -math.log(0.2), 0.5**2 * math.log(2)]
+    assert focal_losses(logits, targets, torch.tensor(WEIGHTS)).tolist() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_plain_loss_is_torch_s_cross_entropy() -> None:
+    torch.manual_seed(1)
+    logits, targets = torch.randn(6, 2), torch.rand(6, 1)
+    targets = torch.cat([targets, 1 - targets], 1)
+    found = plain_losses(logits, targets, torch.tensor(WEIGHTS))
+    torch.testing.assert_close(found, nn.functional.cross_entropy(logits, targets, reduction="none"))
 
 
 class Linear(nn.Module):

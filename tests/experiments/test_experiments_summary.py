@@ -1,0 +1,99 @@
+"""Figures of the table from margins made up here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_model.experiments.plan import FULL, Change
+from hf_model.experiments.summary import Summary, Validation
+from hf_model.experiments.table import conclusion
+
+LABELS = [0] * 40 + [1] * 40
+
+
+def write(folder: Path, key: str, seed: int, epochs: list[list[float]]) -> None:
+    """A run whose evaluations have these margins on every view."""
+    margins = [{"plain": m, "augmented": m} for m in epochs]
+    facts = {"epochs": len(epochs), "seconds": 4.0, "seconds_per_epoch": 2.0, "pictures": 9, "image_size": 64}
+    run = {"change": key, "seed": seed, "margins": margins, "learning_parameters": 5, **facts}
+    (folder / "runs" / f"{key}-seed{seed}.json").write_text(json.dumps(run))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    everything = list(range(80))
+    views = {"plain": everything, "augmented": everything}
+    stored = {
+        "identity": {"image_size": 64, "renderings": ["plain"]}, "sizes": [64],
+        "validation": {"labels": LABELS, "patients": everything, "views": views, "own": "plain"},
+    }  # fmt: skip
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "study.json").write_text(json.dumps(stored))
+    return tmp_path
+
+
+def noisy(separation: float, seed: int) -> list[float]:
+    return (np.random.default_rng(seed).normal(size=80) + separation * np.asarray(LABELS)).tolist()
+
+
+def test_the_harder_views_are_those_that_are_not_the_data_s_own(folder: Path) -> None:
+    validation = Validation.from_json(json.loads((folder / "study.json").read_text())["validation"])
+    assert validation.harder == ["augmented"]
+    # 2 of 4 pairs in order, one tied: (2 + 0.5) / 4
+    small = Validation(np.array([0, 1, 0, 1]), np.arange(4), {"a": np.arange(4)}, "b")
+    assert small.hard({"a": [0.0, 1.0, 1.0, 0.5]}) == pytest.approx(2.5 / 4)
+
+
+def test_the_best_epoch_counts_and_the_spread_is_over_the_last_three(folder: Path) -> None:
+    epochs = [noisy(s, 1) for s in (0.0, 3.0, 1.0, 2.0)]
+    write(folder, "reference", 0, epochs)
+    write(folder, "loss-plain", 0, [noisy(1.0, 2)])
+    summary = Summary(folder)
+    row = next(row for row in summary.groups()["loss"] if row["reference"])
+    aucs = [summary.validation.hard({"augmented": m}) for m in epochs]
+    assert row["hard_auc"] == max(aucs) == aucs[1]
+    assert row["spread_epochs"] == pytest.approx(np.std(aucs[1:]))
+    assert row["spread_seeds"] is None
+    right = [(m >= 0) == label for m, label in zip(epochs[1], LABELS, strict=True)]
+    assert row["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_a_real_difference_is_told_from_none(folder: Path) -> None:
+    for seed in range(3):
+        write(folder, "reference", seed, [noisy(1.0, seed)])
+        write(folder, "loss-plain", seed, [noisy(3.0, seed)])
+        write(folder, "loss-focal", seed, [noisy(1.0, seed)])
+    rows = Summary(folder).groups()["loss"]
+    better, same = (next(row for row in rows if row["key"] == key) for key in ("loss-plain", "loss-focal"))
+    assert better["difference"]["interval"][0] > 0
+    assert same["difference"] == {"value": 0.0, "interval": [0.0, 0.0], "seeds": 3}
+    assert rows[0] is better
+    assert conclusion(rows) == (
+        "Reference: default recipe. Better: no class weights. No difference that these pictures can show: focal loss, "
+        "gamma 2."
+    )
+
+
+def test_seeds_that_disagree_widen_the_interval(folder: Path) -> None:
+    for seed, separation in enumerate((0.5, 1.5, 2.5)):
+        write(folder, "reference", seed, [noisy(separation, 7)])
+        write(folder, "loss-plain", seed, [noisy(1.5, 7)])
+    summary = Summary(folder)
+    runs = {key: summary._runs(Change(key, "")) for key in (FULL.key, "loss-plain")}
+    widths = {}
+    for key, found in runs.items():
+        low, high = summary.interval([summary.best(run) for run in found], ["augmented"])
+        widths[key] = high - low
+    assert widths["reference"] > 1.3 * widths["loss-plain"]
+
+
+def test_perfect_separation_has_an_interval_below_one(folder: Path) -> None:
+    write(folder, "reference", 0, [np.asarray(LABELS, dtype=float).tolist()])
+    summary = Summary(folder)
+    low, high = summary.interval([summary.best(summary._runs(FULL)[0])], ["plain"])
+    assert high == 1.0
+    assert low == pytest.approx(0.025 ** (1 / 40))
