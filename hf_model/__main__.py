@@ -9,6 +9,7 @@ COMMANDS = {
     "predict": ("hf_model.inference.predict_cli", "probabilities of files and folders, as CSV or JSON"),
     "evaluate": ("hf_model.evaluation.evaluate_cli", "report of a checkpoint on a labelled data set"),
     "recalibrate": ("hf_model.evaluation.recalibrate_cli", "fit threshold and temperature on local pictures"),
+    "gate": ("hf_model.evaluation.gate_cli", "what the input checks hold back: photographs, radiographs"),
     "audit": ("hf_model.audit.audit_cli", "counts, duplicates, leakage and shortcuts of a data set"),
     "export": ("hf_model.inference.export_cli", "make the OpenVINO graph that serves a checkpoint"),
     "promote": ("hf_model.hub.promote_cli", "make a trained folder the shipped checkpoint"),
