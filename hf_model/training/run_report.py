@@ -23,6 +23,10 @@ from hf_model.evaluation.subgroups import aetiology_column
 from hf_model.training.opening import REPORT, Opened
 
 SHIPPED_PAGE = "report.html"
+ELSEWHERE = (
+    "Thumbnails with heat maps are on the page in the folder of the training run, report/index.html; pictures of the "
+    "data set are not published with the weights."
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,6 @@ def write_run_report(
     )  # fmt: skip
     content = report.build(material)
     figures = write_figures(folder / "figures", material, content)
-    write_page(folder / SHIPPED_PAGE, content, figures, [])
+    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
     write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
     sealing.write_json(folder / REPORT / "metrics.json", content)

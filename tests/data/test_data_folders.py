@@ -133,6 +133,14 @@ def test_other_classes_below_are_still_refused(tmp_path: Path) -> None:
         load_splits(str(tmp_path))
 
 
+@pytest.mark.parametrize(("kind", "label"), [("NORMAL", 0), ("pneumonia", 1)])
+def test_one_class_alone(tmp_path: Path, kind: str, label: int) -> None:
+    (tmp_path / kind).mkdir()
+    Image.fromarray(chest(3)).save(tmp_path / kind / "a.png")
+    rows = load_splits(str(tmp_path))["train"]
+    assert (rows["label"], rows.features["label"].names) == ([label], ["NORMAL", "PNEUMONIA"])
+
+
 def test_some_patients_without_a_folder(tmp_path: Path, caplog) -> None:
     nested(tmp_path, patients=2)
     Image.fromarray(chest(3)).save(tmp_path / "NORMAL" / "loose.png")
