@@ -21,6 +21,7 @@ from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
 from hf_model.evaluation import sealing
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.scores import Scores
+from hf_model.evaluation.validation import check_guarantees
 from hf_model.hub.push import checkpoint_files
 from hf_model.training import opening
 
@@ -98,6 +99,8 @@ def test_figures_follow_from_the_stored_logits(trained: Path) -> None:
         tn, fp, fn, tp = confusion_matrix(scores.labels, probability >= at["threshold"]).ravel()
         assert at["confusion"] == {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
         assert at["sensitivity"]["value"] == pytest.approx(tp / (tp + fn))
+        assert record["guarantees"] == check_guarantees(scores, Decision.load(trained))
+        assert record["shift"]["sentence"].startswith("In log-odds against the calibration pictures")
 
 
 def test_pipeline_evaluation_and_app_give_the_same_logits(trained: Path, renderings) -> None:
