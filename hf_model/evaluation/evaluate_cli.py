@@ -76,6 +76,8 @@ def add_data_options(made: argparse.ArgumentParser) -> None:
 
 
 def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
+    if (Path(arguments.output) / "config.json").exists():
+        raise ValueError(f"--output {arguments.output} is a checkpoint: the report would overwrite its metrics.json.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
     for value in arguments.prevalence:
         if not 0 < value < 1:

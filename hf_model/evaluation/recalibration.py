@@ -20,7 +20,7 @@ from hf_model.evaluation.scores import Scores
 FEWEST_PER_CLASS = 20
 """Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual
 least of a logistic regression (Peduzzi et al., J Clin Epidemiol 1996)."""
-_LEFT_BEHIND = {FILE_NAME, "metrics.json", "README.md", "confusion_matrix.png", "report.html"}
+_LEFT_BEHIND = {FILE_NAME, "metrics.json", "README.md", "confusion_matrix.png", "evaluation.html"}
 _OF_OLD_DECISION = ("test", "renderings", "originals", "engines")
 
 

@@ -51,8 +51,8 @@ def results(run: Run) -> str:
     if partitions := _partitions(run):
         parts.append(f"### All partitions\n\n{partitions}")
     parts += [f"![{text}]({name})" for name, text in PICTURES.items() if (run.folder / name).is_file()]
-    if (run.folder / "report.html").is_file():
-        parts.append("[report.html](report.html) has all of it on one page, with every wrong picture by name.")
+    if (run.folder / "evaluation.html").is_file():
+        parts.append("[evaluation.html](evaluation.html) has all of it on one page, with every wrong picture by name.")
     return "\n\n".join(parts) if parts else "No partition was evaluated."
 
 

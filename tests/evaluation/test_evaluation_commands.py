@@ -125,6 +125,13 @@ def test_scores_of_the_report_are_the_classifiers(report, pictures):
     assert classifier.predict(path).logits == pytest.approx(scores.logits[5].tolist(), abs=1e-4)
 
 
+def test_a_report_does_not_go_into_a_checkpoint(checkpoint, pictures, capsys):
+    before = (checkpoint / "metrics.json").read_bytes()
+    assert evaluate("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", checkpoint) == 2
+    assert "is a checkpoint" in capsys.readouterr().err
+    assert (checkpoint / "metrics.json").read_bytes() == before
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_second_opening_is_refused_until_asked_for(checkpoint, pictures, tmp_path, capsys):
     words = ("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", tmp_path / "out",

@@ -146,7 +146,7 @@ def write_run(folder: Path, content: dict | None) -> Path:
     if content is not None:
         (folder / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
         decision().save(folder)
-        for name in ("report.html", "figures/roc.png", "figures/reliability.png"):
+        for name in ("evaluation.html", "figures/roc.png", "figures/reliability.png"):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).touch()
     return folder
