@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from hf_model.audit.pictures import gather
 from hf_model.data.loading import file_name, load_splits, read_bytes
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
@@ -68,6 +69,13 @@ def test_patients_folders_below_classes_keep_patients_apart(tmp_path: Path) -> N
     parts = [{data.patients[i] for i in data.rows(name)} for name in (TRAIN, VALIDATION, CALIBRATION)]
     parts.append(set(data.patients_in(held_out)))
     assert sum(len(part) for part in parts) == len(set().union(*parts)) == 24
+
+
+def test_an_audit_tells_patients_apart_as_training_does(tmp_path: Path) -> None:
+    folder = nested(tmp_path / "d", patients=4)
+    found = gather("d", load_splits(str(folder)), SMALL, cache_dir=tmp_path / "cache")
+    assert found.patients == load_splits(str(folder))["train"]["patient_folder"]
+    assert len(set(found.groups.tolist())) == 8
 
 
 def test_split_folders_and_deeper_folders(tmp_path: Path) -> None:
