@@ -142,11 +142,22 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
 def _fine_tuning_stage(model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path) -> StageResult:
     """Upper blocks, head faster than blocks, each picture in another rendering and augmentation every epoch."""
     start = time.perf_counter()
-    learning = unfreeze(model, arguments.unfreeze_blocks)
+    trainer = fine_tuning_trainer(model, data, arguments, folder)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    result = _train(trainer, "fine_tuning", folder, arguments, learning, start)
+    if trainer.average is not None:
+        _use_average(model, trainer, trainer.average)
+    return result
+
+
+def fine_tuning_trainer(
+    model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path
+) -> PneumoniaTrainer:
+    """The Trainer of stage two, ready to start; ``model`` is unfrozen and laid out for it in place."""
+    unfreeze(model, arguments.unfreeze_blocks)
     quicken_depthwise(model)
     model.to(memory_format=torch.channels_last)
-    average = WeightAverage(arguments.ema_decay) if arguments.ema_decay else None
-    trainer = PneumoniaTrainer(
+    return PneumoniaTrainer(
         model=model, args=_stage_arguments(arguments, folder), train_dataset=data.train, eval_dataset=data.validation,
         data_collator=TrainingCollator(
             data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed,
@@ -154,13 +165,10 @@ def _fine_tuning_stage(model: nn.Module, data: StageData, arguments: FineTuningA
         ),
         eval_collator=PlainCollator(data.preprocessing), compute_metrics=data.figures,
         class_weights=data.class_weights, layer_decay=arguments.layer_decay,
-        head_multiplier=arguments.head_multiplier, average=average, loss=arguments.loss,
+        head_multiplier=arguments.head_multiplier, loss=arguments.loss,
+        average=WeightAverage(arguments.ema_decay) if arguments.ema_decay else None,
         callbacks=[*_callbacks(arguments), EpochCallback(data.train)],
     )  # fmt: skip
-    result = _train(trainer, "fine_tuning", folder, arguments, learning, start)
-    if average is not None:
-        _use_average(model, trainer, average)
-    return result
 
 
 def _use_average(model: nn.Module, trainer: PneumoniaTrainer, average: WeightAverage) -> None:
