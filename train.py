@@ -20,7 +20,7 @@ from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
 from hf_model.modeling.base import load_base_model
 from hf_model.training.arguments import parse_arguments
-from hf_model.training.batches import TrainingRows, augmented_rows, plain_rows
+from hf_model.training.batches import AugmentedRows, TrainingRows, plain_rows
 from hf_model.training.finish import Finisher
 from hf_model.training.leakage import refuse_leakage
 from hf_model.training.machine import keep_memory
@@ -64,7 +64,7 @@ def train(argv: list[str]) -> str:
     #    and one augmented view.
     chosen_by = data.rows(VALIDATION)
     validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
-    validation.append(augmented_rows(data.main.pixels, chosen_by, labels, augmentation, training.seed))
+    validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
         validation_rows([part for part in validation if len(part)]), base.preprocessing, augmentation, weights,

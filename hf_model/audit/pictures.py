@@ -13,10 +13,11 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 from tqdm.auto import tqdm
 
+from hf_model.data.folders import FROM_DICOM, FROM_FOLDER
 from hf_model.data.loading import DatasetError, file_name, read_bytes
-from hf_model.data.patients import bare_number, patients_of
+from hf_model.data.patients import bare_number
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import pool_splits
+from hf_model.data.prepare import FILE_NAME, find_patients, pool_splits
 from hf_model.data.splits import join_groups
 from hf_model.radiograph.preprocess import Preprocessing
 
@@ -133,11 +134,11 @@ def gather(
         pixels.append(found.pixels)
         hashes += found.hashes
     labels = np.concatenate([np.asarray(rows["label"], dtype=np.int64) for rows, _ in parts])
-    patients = _patients([rows for rows, _ in parts], names, patient_column, patient_pattern)
+    patients, key = _patients([rows for rows, _ in parts], names, patient_column, patient_pattern)
     return Pictures(
         name, published, split, names, labels, patients, headers, np.concatenate(kept),
         pixels[0] if len(pixels) == 1 else np.concatenate(pixels), hashes, skipped,
-        patient_column is None and patient_pattern is None,
+        key == FILE_NAME and patient_pattern is None,
     )  # fmt: skip
 
 
@@ -170,10 +171,14 @@ def align(names: list[str], found: Pixels) -> tuple[np.ndarray, dict[int, str]]:
     return np.asarray(kept, dtype=np.int64), reasons
 
 
-def _patients(parts: list[Dataset], names: list[str], column: str | None, pattern: str | None) -> list[str] | None:
+def _patients(
+    parts: list[Dataset], names: list[str], column: str | None, pattern: str | None
+) -> tuple[list[str] | None, str | None]:
+    """As training tells patients apart, and by what."""
     if column is None:
-        return patients_of(names, pattern)
+        added = [name for name in (FROM_DICOM, FROM_FOLDER) if all(name in part.column_names for part in parts)]
+        return find_patients(names, {name: [v for part in parts for v in part[name]] for name in added}, None, pattern)
     missing = [part for part in parts if column not in part.column_names]
     if missing:
         raise DatasetError(f"--patient_column {column}: the data set has {', '.join(missing[0].column_names)}.")
-    return [str(value) for part in parts for value in part[column]]
+    return [str(value) for part in parts for value in part[column]], f"column {column}"

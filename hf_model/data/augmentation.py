@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness", "plain")
+
 
 @dataclass
 class AugmentationArguments:
@@ -48,11 +50,13 @@ class AugmentationArguments:
     "Share of pictures compressed again, as JPEG of quality 40 to 95."
     downscale: float = 0.3
     "Share of pictures reduced to 40 to 90 per cent and enlarged again."
+    plain: float = 0.0
+    "Share of pictures whose greys and sharpness stay as they are: what a model is asked about has not been varied."
     mixup: float = 0.3
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
     def __post_init__(self) -> None:
-        for name in ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 1.")
         for name in ("rotation", "shear", "gamma", "noise", "mixup"):
@@ -77,6 +81,9 @@ class Augmenter:
             (draw.chance(0.25 if args.noise else 0.0), _noise(draw, args.noise)),
             (draw.chance(args.erasing), _erase(draw)),
         ]
+        if args.plain:
+            varied = ~draw.chance(args.plain)
+            steps = [steps[0], *((chosen & varied, change) for chosen, change in steps[1:])]
         out = np.empty(pictures.shape, dtype=np.float32)
         for i, pixels in enumerate(pictures.numpy()):
             picture = Image.fromarray(pixels)

@@ -1,8 +1,8 @@
-"""Class folders that ``datasets`` would misread: DICOM files, and patients' folders below NORMAL and PNEUMONIA.
+"""Class folders that ``datasets`` would misread: DICOM files, patients' folders below NORMAL and PNEUMONIA, one class.
 
-``datasets`` takes a picture's innermost folder for its class and does not know DICOM. Here the class is the folder
-below the data set or below a split, whatever lies deeper. Files are listed without being read, but for the
-``PatientID`` of DICOM headers.
+``datasets`` takes a picture's innermost folder for its class, sees no class where all have the same, and does not know
+DICOM. Here the class is the folder below the data set or below a split, whatever lies deeper. Files are listed without
+being read, but for the ``PatientID`` of DICOM headers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
-from hf_model.config import LABEL2ID
 from hf_model.data.labels import known_label
 from hf_model.data.patients import anonymous_keys
 from hf_model.radiograph.dicom import has_prefix
@@ -28,10 +27,10 @@ FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
 
 
 def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict | None:
-    """The splits of a folder of class folders with DICOM files or folders in them; None for what ``datasets`` reads.
+    """The splits of class folders that hold DICOM files or folders, or are of one class; None for what else there is.
 
     Args:
-        folder: holds ``NORMAL`` and ``PNEUMONIA``, or split folders that do.
+        folder: holds ``NORMAL`` and ``PNEUMONIA`` (or one of them), or split folders that do.
         split_names: lower-case names of folders that are splits.
 
     Columns: ``image`` (path), ``label`` (the class folders' names), and ``patient_dicom`` or ``patient_folder``.
@@ -40,9 +39,9 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     listed = [entry for part in files.values() for entry in part]
     nested = [len(path.relative_to(top).parts) > 1 for path, top in listed]
     dicom = [_is_dicom(path) for path, _ in listed]
-    if not any(nested) and not any(dicom):
-        return None
     classes = sorted({top.name for _, top in listed})
+    if not any(nested) and not any(dicom) and len(classes) != 1:
+        return None
     keys = _patient_keys(listed, all(nested), any(nested), all(dicom))
     features = Features({"image": Image(decode=False), "label": ClassLabel(names=classes)}
                         | {name: Value("string") for name in keys})  # fmt: skip
@@ -66,8 +65,7 @@ def _roots(folder: Path, split_names: set[str]) -> dict[str, Path]:
 
 
 def _has_classes(folder: Path) -> bool:
-    found = {known_label(path.name) for path in folder.iterdir() if path.is_dir()}
-    return set(LABEL2ID.values()) <= found
+    return any(known_label(path.name) is not None for path in folder.iterdir() if path.is_dir())
 
 
 def _files(root: Path) -> Iterable[tuple[Path, Path]]:

@@ -11,8 +11,12 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from datasets import Dataset
@@ -23,6 +27,7 @@ from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
+T, R = TypeVar("T"), TypeVar("R")
 _FORMAT = 1
 """Raise when decoding changes, so that old maps are not read as new ones."""
 
@@ -119,12 +124,17 @@ def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str
     partial = folder / f"pixels-{os.getpid()}.npy"
     out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(rows), height, width))
     kept, names, hashes, skipped = [], [], [], []
-    for i, image in enumerate(tqdm(rows["image"], desc=f"decoding {what}", total=len(rows))):
-        name = file_name(image, i)
+
+    def read(job: tuple[int, dict[str, object]]) -> tuple[int, str, np.ndarray | str]:
+        name = file_name(job[1], job[0])
         try:
-            picture = preprocessing.resize(read_radiograph(read_bytes(image), name=name).pixels)
+            return job[0], name, preprocessing.resize(read_radiograph(read_bytes(job[1]), name=name).pixels)
         except (UnreadableRadiograph, OSError) as error:
-            skipped.append((name, str(error)))
+            return job[0], name, str(error)
+
+    for i, name, picture in tqdm(_in_threads(read, enumerate(rows["image"])), desc=f"decoding {what}", total=len(rows)):
+        if isinstance(picture, str):
+            skipped.append((name, picture))
             continue
         out[len(kept)] = picture
         hashes.append(hashlib.sha256(picture.tobytes()).hexdigest())
@@ -137,3 +147,14 @@ def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str
     temporary = folder / f"index-{os.getpid()}.json"
     temporary.write_text(json.dumps(index))
     temporary.replace(folder / "index.json")
+
+
+def _in_threads(work: Callable[[T], R], jobs: Iterable[T]) -> Iterator[R]:
+    """``work`` of each job, in order, by a thread per core (Pillow decodes and resizes without Python's lock).
+
+    A few hundred jobs are taken at a time, so that memory does not grow with the data set.
+    """
+    source = iter(jobs)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while part := list(islice(source, 256)):
+            yield from pool.map(work, part)

@@ -19,6 +19,8 @@ from hf_model.data.splits import Split, describe_split, join_groups, make_splits
 from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
+FILE_NAME = "file name"
+"""What patients are told apart by, where this project knows the names."""
 TRAIN, VALIDATION, CALIBRATION = "development_train", "development_validation", "calibration"
 
 
@@ -98,7 +100,7 @@ def find_patients(
     if pattern is None and FROM_DICOM in columns:
         return list(columns[FROM_DICOM]), "PatientID of the DICOM headers, hashed"
     if (keys := patients_of(names, pattern)) is not None:
-        return keys, "file name"
+        return keys, FILE_NAME
     if pattern is None and FROM_FOLDER in columns:
         return list(columns[FROM_FOLDER]), "the folder below the class, its name hashed"
     return None, None
@@ -128,7 +130,7 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     patients, key = find_patients(main.names, main.columns, arguments.patient_column, arguments.patient_pattern)
     if key:
         logger.info("%s: %d patients, told apart by %s", name, len(set(patients)), key)
-    groups = _groups(main, patients, by_name=key == "file name" and arguments.patient_pattern is None)
+    groups = _groups(main, patients, by_name=key == FILE_NAME and arguments.patient_pattern is None)
     tests: dict[str, SealedTest] = {}
     if test is None:
         logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * arguments.test_fraction)

@@ -14,10 +14,12 @@ from hf_model.evaluation.scores import Scores
 
 
 def paired(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """The pictures that both have, joined by file name, in one order.
+    """The pictures that both have, joined by file name, in one order; the same list of names is one order already.
 
     ValueError when none is shared, a name comes twice, or a shared picture has two labels.
     """
+    if first.names == second.names and np.array_equal(first.labels, second.labels):
+        return first, second  # one set scored twice: names may repeat, as 1.png in both classes' folders
     for scores in (first, second):
         if len(set(scores.names)) != len(scores.names):
             raise ValueError("A file name comes twice in one set of scores; pictures cannot be joined by name.")
@@ -89,6 +91,10 @@ def engine_agreement(reference: Scores, logits: np.ndarray, decision: Decision) 
     }
 
 
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
@@ -124,8 +130,8 @@ def compare(
 
     Each checkpoint decides at its own threshold. Both are evaluated on the same draw of patients, so what the pictures
     have in common cancels. Returns "auc", "average_precision", "brier", "accuracy", "sensitivity", "specificity",
-    "balanced_accuracy": {"first", "second", "difference", "interval"}; AUC also has DeLong's paired test; "mcnemar"
-    holds the exact test on all pictures, on "pneumonia" and on "normal".
+    "balanced_accuracy": {"first", "second", "difference", "interval"}, None where a class is missing; AUC also has
+    DeLong's paired test; "mcnemar" holds the exact test on all pictures, on "pneumonia" and on "normal".
     """
     one, two = paired(first, second)
     sides = [(one, probability_of(one, first_decision), first_decision.threshold),
@@ -140,8 +146,9 @@ def compare(
     for name in value[0]:
         first_value, second_value = float(value[0][name][0]), float(value[1][name][0])
         gaps = np.concatenate([b[name] - a[name] for a, b in zip(*drawn, strict=True)])
-        interval = intervals.percentile(gaps)
-        result[name] = {"first": first_value, "second": second_value, "difference": second_value - first_value,
+        difference = second_value - first_value
+        interval = intervals.percentile(gaps) if np.isfinite(difference) else None
+        result[name] = {"first": _plain(first_value), "second": _plain(second_value), "difference": _plain(difference),
                         "interval": None if interval is None else list(interval)}  # fmt: skip
     if 0 < one.labels.sum() < len(one):
         result["auc"]["delong_p_value"] = intervals.delong_test(one.margins, two.margins, one.labels)[2]

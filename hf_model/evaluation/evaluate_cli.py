@@ -76,6 +76,8 @@ def add_data_options(made: argparse.ArgumentParser) -> None:
 
 
 def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
+    if (Path(arguments.output) / "config.json").exists():
+        raise ValueError(f"--output {arguments.output} is a checkpoint: the report would overwrite its metrics.json.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
     for value in arguments.prevalence:
         if not 0 < value < 1:
@@ -108,7 +110,19 @@ def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[s
               "engine": "as stored"}  # fmt: skip
     scores = found.pop(main)
     return Material(facts, checkpoint.decision, scores, calibration_scores(checkpoint), renderings=found,
-                    columns=aetiology_column(scores))  # fmt: skip
+                    columns=aetiology_column(scores), other=_second_stored(arguments.against, main))  # fmt: skip
+
+
+def _second_stored(against: str | None, name: str) -> tuple[Scores, Any, str] | None:
+    """The second checkpoint's stored scores of the same pictures."""
+    if against is None:
+        return None
+    checkpoint = Checkpoint.open(against)
+    found = sealing.stored_scores(checkpoint.folder)
+    if name not in found:
+        held = f"of {', '.join(found)}" if found else "none"
+        raise ValueError(f"--against {checkpoint.model_id}: it holds test scores {held}, not of {name}.")
+    return found[name], checkpoint.decision, checkpoint.model_id
 
 
 def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> tuple[Material, list]:

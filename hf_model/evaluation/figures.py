@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from hf_model.evaluation.calibration import reliability
-from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.decision import Decision, sigmoid
 from hf_model.evaluation.intervals import wilson
 from hf_model.evaluation.metrics import confusion, probability_of
 from hf_model.evaluation.scores import Scores
@@ -26,7 +26,7 @@ POINT_STYLE = {
     "default": ("o", ORANGE, "default threshold"),
     "rule_out": ("v", GREEN, "rule-out"),
     "rule_in": ("^", PINK, "rule-in"),
-    "argmax": ("s", GREY, "larger logit"),
+    "argmax": ("D", SKY, "larger logit"),
 }
 CLASS_STYLE = ((BLUE, "normal"), (ORANGE, "pneumonia"))
 
@@ -62,7 +62,8 @@ def _unit(axes: Axes, x: str, y: str, legend: str | None = "best") -> None:
 
 
 def _points(decision: Decision) -> dict[str, float]:
-    found = {"0.5": 0.5, **{name: point.threshold for name, point in decision.points.items()}}
+    argmax = {"argmax": sigmoid(decision.bias)} if decision.bias else {}
+    found = {"0.5": 0.5, **argmax, **{name: point.threshold for name, point in decision.points.items()}}
     return {name: value for name, value in found.items() if value is not None}
 
 

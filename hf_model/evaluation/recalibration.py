@@ -12,6 +12,7 @@ import numpy as np
 
 from hf_model.evaluation import sealing
 from hf_model.evaluation.decision import FILE_NAME, Decision
+from hf_model.evaluation.full_record import full_record
 from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.operating_point import fit_decision, patients_needed
 from hf_model.evaluation.scores import Scores
@@ -19,7 +20,8 @@ from hf_model.evaluation.scores import Scores
 FEWEST_PER_CLASS = 20
 """Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual
 least of a logistic regression (Peduzzi et al., J Clin Epidemiol 1996)."""
-_LEFT_BEHIND = {FILE_NAME, "metrics.json", "README.md", "confusion_matrix.png"}
+_LEFT_BEHIND = {FILE_NAME, "metrics.json", "README.md", "confusion_matrix.png", "evaluation.html"}
+_OF_OLD_DECISION = ("test", "renderings", "originals", "engines")
 
 
 class TooFewPatientsError(ValueError):
@@ -71,10 +73,10 @@ def write_recalibrated(
         test.to_csv(target / "scores" / ("test.csv" if name == sealing.TEST else f"test-{name}.csv"))
     scores.to_csv(target / "scores" / "calibration.csv")
     decision.save(target)
-    renewed = {key: value for key, value in metrics.items() if key not in ("test", "renderings", "originals")}
+    renewed = {key: value for key, value in metrics.items() if key not in _OF_OLD_DECISION}
     order = [name for name in metrics.get("test") or {} if name in stored]
     order += [name for name in stored if name not in order]
-    renewed["test"] = {name: evaluation_record(stored[name], decision) for name in order}
+    renewed["test"] = {name: full_record(stored[name], decision, scores) for name in order}
     renewed["calibration"] = evaluation_record(scores, decision)
     renewed.pop("development_validation", None)
     renewed["recalibration"] = {

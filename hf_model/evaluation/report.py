@@ -138,7 +138,30 @@ def terminal_table(content: dict[str, Any]) -> str:
             cells = "".join(f"{_cell(point[rate]):<24}" for rate in ("sensitivity", "specificity", "accuracy"))
             lines.append(f"{name:<10}{point['threshold']:>10.4f}  {cells}")
     default = content["guarantees"].get("default")
-    return "\n".join([*lines, *([default["sentence"]] if default else [])])
+    lines += [default["sentence"]] if default else []
+    return "\n".join([*lines, *_comparison_lines(content.get("comparison"))])
+
+
+def _comparison_lines(found: dict[str, Any] | None) -> list[str]:
+    """The second checkpoint against the first."""
+    if not found:
+        return []
+    lines = [f"{found['second']} against {found['first']}, {found['n']} pictures of {found['patients']} patients:"]
+    for name in ("auc", "sensitivity", "specificity", "accuracy"):
+        entry = found[name]
+        if entry["difference"] is None:
+            continue
+        low, high = entry["interval"] or (float("nan"), float("nan"))
+        lines.append(
+            f"  {name:<12} {entry['second']:.4f} - {entry['first']:.4f} = {entry['difference']:+.4f} "
+            f"({low:+.4f} to {high:+.4f})"
+        )
+    exact = found["mcnemar"]["all"]
+    lines.append(
+        f"  McNemar, exact: {exact['only_first_right']} only the first gets right, {exact['only_second_right']} only "
+        f"the second, p = {exact['p_value']:.3g}. Intervals: paired bootstrap over patients, 95 %."
+    )
+    return lines
 
 
 def _cell(figure: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ def comparison(content: dict[str, Any]) -> Section | None:
         return None
     names = ("auc", "average_precision", "accuracy", "sensitivity", "specificity", "balanced_accuracy", "brier")
     rows = [
-        [name.replace("_", " ").replace("auc", "AUC"), f"{found[name]['first']:.4f}", f"{found[name]['second']:.4f}",
+        [name.replace("_", " ").replace("auc", "AUC"), _four(found[name]["first"]), _four(found[name]["second"]),
          number({"value": found[name]["difference"], "interval": found[name]["interval"]}, 4)]
         for name in names
     ]  # fmt: skip
@@ -26,7 +26,15 @@ def comparison(content: dict[str, Any]) -> Section | None:
         f"{exact['only_second_right']} only {found['second']}; exact McNemar p = {exact['p_value']:.3g}. The intervals "
         "are a paired bootstrap over patients; one that holds 0 leaves open which is better."
     )
+    if content["role"] == "test":
+        sentence += (
+            " Whoever takes the better of the two because of this has chosen by the test split, and needs another."
+        )
     return Section("comparison", f"Against {found['second']}", table(head, rows) + text(sentence))
+
+
+def _four(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def errors(content: dict[str, Any], thumbnails: dict[int, tuple[str, ...]]) -> Section:
@@ -53,6 +61,8 @@ def errors(content: dict[str, Any], thumbnails: dict[int, tuple[str, ...]]) -> S
             " The second picture of a pair is the class activation map over the radiograph: the brighter, the more the "
             "place speaks for pneumonia. It shows what moved the model, not where disease is."
         )
+    elif content.get("cases_elsewhere"):
+        sentence += f" {content['cases_elsewhere']}"
     lead = text(sentence)
     return Section("errors", "Every wrong picture", lead + body)
 

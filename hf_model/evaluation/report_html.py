@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation import report_cases, report_promise
+from hf_model.evaluation import report_cases, report_promise, report_serving
 from hf_model.evaluation import report_sections as sections
 from hf_model.evaluation.report_markup import Section, text
 
@@ -45,6 +45,7 @@ def page(content: dict[str, Any], figures: dict[str, bytes], cases: list[Case]) 
         sections.calibration(content, images),
         sections.subgroups(content),
         sections.stability(content),
+        report_serving.serving(content),
         report_cases.comparison(content),
         report_cases.errors(content, thumbnails),
         report_cases.protocol(content),

@@ -47,6 +47,11 @@ def promise(content: dict[str, Any]) -> Section:
         "Patients are counted, not pictures: one picture of each is drawn at random, as on the calibration patients. "
         "Each promise stands by itself."
     )
+    if content["role"] == "development":
+        note += (
+            " These pictures may be the very ones that the thresholds were fitted on: what holds here need not hold on "
+            "new patients."
+        )
     return Section("promise", "Does the guarantee hold?", "".join(parts) + text(note, "note") + _shift(content))
 
 

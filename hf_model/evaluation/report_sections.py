@@ -93,8 +93,15 @@ def prevalence(content: dict[str, Any]) -> Section | None:
         "at the default threshold, and the share of pneumonia among the patients who are X-rayed as given:"
     )
     note = "Intervals are those of Mercaldo, Lau and Zhou (2007); they assume sensitivity and specificity carry over."
+    ratios = content["predictive_values"][0]
+    words = " and ".join(
+        f"{name} {ratios[key]['value']:.{digits}f} ({ratios[key]['interval'][0]:.{digits}f} to "
+        f"{ratios[key]['interval'][1]:.{digits}f})"
+        for key, name, digits in (("lr_positive", "LR+", 1), ("lr_negative", "LR-", 3))
+    )
+    below = text(f"Whatever the share, an answer multiplies the odds of pneumonia by the likelihood ratio: {words}.")
     head = ["Share of pneumonia", "PPV: pneumonia if so answered", "NPV: no pneumonia if so answered"]
-    return Section("prevalence", "What an answer is worth", lead + table(head, rows, note))
+    return Section("prevalence", "What an answer is worth", lead + table(head, rows, note) + below)
 
 
 def calibration(content: dict[str, Any], images: dict[str, str]) -> Section:
@@ -182,4 +189,18 @@ def stability(content: dict[str, Any]) -> Section | None:
     lead = text("How far the probability moves when only the rendering of a picture changes: how it was resized, "
                 "compressed, blurred or sharpened. It should hardly move.")  # fmt: skip
     notes = "".join(text(f"{name}: {how}.", "note") for name, how in content.get("perturbation_notes", {}).items())
-    return Section("stability", "Other renderings of the same pictures", lead + table(head, rows) + notes)
+    body = lead + table(head, rows) + notes + _originals(content.get("originals"))
+    return Section("stability", "Other renderings of the same pictures", body)
+
+
+def _originals(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    entry = found["agreement"]
+    flips = entry["flips"]["default"]["count"]
+    return text(
+        f"{found['pictures']} full-size originals of development pictures ({found['of_development_train']} of them "
+        f"trained on) against their small copies: mean difference {entry['mean_absolute_difference']:.3f}, largest "
+        f"{entry['largest_difference']:.3f} ({entry['largest_difference_name']}), {flips} decisions flip. This is a "
+        "check of the way that an upload takes; it says nothing about accuracy."
+    )

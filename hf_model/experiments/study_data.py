@@ -14,7 +14,7 @@ from hf_model.data.prepare import TRAIN, VALIDATION, DevelopmentData, prepare
 from hf_model.data.splits import split_by_group
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import DataArguments
-from hf_model.training.batches import PlainRows, TrainingRows, augmented_rows, plain_rows
+from hf_model.training.batches import AugmentedRows, PlainRows, TrainingRows, plain_rows
 
 AUGMENTED = "augmented"
 VIEW_SEED = 0
@@ -78,7 +78,7 @@ def load(
         labels = data.main.labels[chosen[at]]
         if 0 < labels.sum() < len(labels):
             views.append(View(name, plain_rows(pixels.pixels, index, chosen, data.main.labels), at))
-    changed = augmented_rows(data.main.pixels, chosen, data.main.labels, AugmentationArguments(), VIEW_SEED)
+    changed = AugmentedRows(data.main.pixels, data.main.labels[chosen], chosen, AugmentationArguments(), VIEW_SEED)
     views.append(View(AUGMENTED, changed, np.arange(len(chosen))))
     return StudyData(data, chosen, codes, subset, views)
 

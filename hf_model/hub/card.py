@@ -12,6 +12,7 @@ from hf_model.hub import card_figures, card_text
 from hf_model.hub.card_checklist import checklist
 from hf_model.hub.card_header import front_matter
 from hf_model.hub.card_run import Run
+from hf_model.hub.card_serving import serving
 
 FILE_NAME = "README.md"
 SECTIONS = (
@@ -23,6 +24,7 @@ SECTIONS = (
     ("Calibration", card_figures.calibration),
     ("Subgroups", card_figures.subgroups),
     ("Agreement between renderings", card_figures.agreement),
+    ("As it is served", serving),
     ("Limits", card_text.limits),
     ("How to use", card_text.how_to),
     ("How to cite", card_text.cite),

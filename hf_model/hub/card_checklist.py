@@ -45,7 +45,7 @@ ROWS = (
     ("Performance on all partitions, with intervals", "35, 36", "23a", "Results", "Results"),
     ("Calibration", "28", "12e, 23a", "Calibration", "Calibration"),
     ("Heterogeneity, subgroups", "36", "23b", "Subgroups", "Subgroups"),
-    ("Failure analysis", "37", "", "The report of `hf_model evaluate`", "The report of `hf_model evaluate`"),
+    ("Failure analysis", "37", "", "evaluation.html", "evaluation.html"),
     ("Model updating", "", "12f, 24", "Limits: recalibrate", "Limits: recalibrate"),
     ("Limitations, interpretation", "38", "25, 26", "Limits", "Limits"),
     (
@@ -79,6 +79,7 @@ def _lacking(run: Run) -> set[str]:
         "Subgroups": subgroups,
         "Agreement between renderings": run.metrics.get("renderings") or run.metrics.get("originals"),
         "Results": run.tests,
+        "evaluation.html": (run.folder / "evaluation.html").is_file(),
         "Table at the top": run.tests,
         "Calibration": run.decision.calibrated,
         "Operating points": run.decision.points,

@@ -24,7 +24,12 @@ DIFFERENCES = {
     "percentile_95": "95th percentile",
     "largest_difference": "Largest",
 }
-PICTURES = {"confusion_matrix.png": "Confusion matrix", "training_curves.png": "Training curves"}
+PICTURES = {
+    "confusion_matrix.png": "Confusion matrix",
+    "figures/roc.png": "ROC curve with the operating points",
+    "figures/decision_curve.png": "Decision curve: net benefit",
+    "training_curves.png": "Training curves",
+}
 
 
 def headline(run: Run) -> str:
@@ -46,6 +51,8 @@ def results(run: Run) -> str:
     if partitions := _partitions(run):
         parts.append(f"### All partitions\n\n{partitions}")
     parts += [f"![{text}]({name})" for name, text in PICTURES.items() if (run.folder / name).is_file()]
+    if (run.folder / "evaluation.html").is_file():
+        parts.append("[evaluation.html](evaluation.html) has all of it on one page, with every wrong picture by name.")
     return "\n\n".join(parts) if parts else "No partition was evaluated."
 
 
@@ -83,8 +90,12 @@ def calibration(run: Run) -> str:
         for name, record in records.items()
         if record
     ]
-    head = ["Set", "Share of pneumonia", "Mean probability", "Brier score", "ECE", "ECE if perfectly calibrated"]
-    return f"{text}\n\n{markdown_table(head, rows)}" if rows else text
+    head = ["Set", "Share of pneumonia", "Mean probability", "Brier score", "ECE", "ECE if perfectly calibrated",
+            "Adaptive ECE", "Debiased RMS error"]  # fmt: skip
+    diagram = "figures/reliability.png"
+    parts = [text, *([markdown_table(head, rows)] if rows else [])]
+    parts += [f"![Reliability diagram]({diagram})"] if (run.folder / diagram).is_file() else []
+    return "\n\n".join(parts)
 
 
 def subgroups(run: Run) -> str:
@@ -148,7 +159,16 @@ def _rendering(name: str, record: dict[str, Any]) -> str:
             cells += [counts.get(cell, "") for cell in ("tn", "fp", "fn", "tp")]
             rows.append([label, f"{point['threshold']:.4f}", *cells])
     head = ["Point", "Threshold", *RATES.values(), "TN", "FP", "FN", "TP"]
-    return f"### Test split, rendering {name}\n\n{' '.join(facts)}\n\n{markdown_table(head, rows)}"
+    parts = [f"### Test split, rendering {name}", " ".join(facts), markdown_table(head, rows)]
+    return "\n\n".join([*parts, *_promises(record)])
+
+
+def _promises(record: dict[str, Any]) -> list[str]:
+    """Whether each point's guarantee holds on these patients, and how the scores moved, in the report's words."""
+    found = record.get("guarantees") or {}
+    lines = [f"- **{name}**: {found[key]['sentence']}" for key, name in POINTS.items() if key in found]
+    shift = record.get("shift") or {}
+    return (["\n".join(lines)] if lines else []) + ([shift["sentence"]] if shift else [])
 
 
 def _partitions(run: Run) -> str:
@@ -172,8 +192,8 @@ def _at(record: dict[str, Any], point: str, rate: str) -> str:
 def _errors(record: dict[str, Any]) -> list[str]:
     errors = record.get("ece")
     if not isinstance(errors, dict):
-        return [_plain(errors), ""]
-    return [_plain(errors.get("binned")), _plain(errors.get("expected_if_calibrated"))]
+        return [_plain(errors), "", "", ""]
+    return [_plain(errors.get(key)) for key in ("binned", "expected_if_calibrated", "adaptive", "debiased_rms")]
 
 
 def _group(source: str, column: str, group: str, entry: dict[str, Any]) -> list[object]:

@@ -12,7 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hf_model.hub.access import check_write_access
 from hf_model.hub.listing import Upload, table
 from hf_model.hub.push import reason
-from hf_model.hub.space import PACKAGE, SpaceError, check_header, space_files
+from hf_model.hub.space import GRAPH, PACKAGE, SpaceError, check_header, space_files
 
 VARIABLE = "MODEL_ID"
 """Environment variable by which app.py takes a model from the Hub in place of the shipped checkpoint."""
@@ -35,7 +35,7 @@ def deploy_space(
             goes along, and a ``MODEL_ID`` of an earlier deployment is taken away.
         token: access token; default: ``HF_TOKEN``, then what ``hf auth login`` stored.
         private: for a Space that this call creates.
-        root: folder of app.py, requirements.txt and the package; default: this project's.
+        root: folder of app.py, the requirements and the package; default: this project's.
         say: is given the list of files and sizes before anything is created, then any warning.
 
     Returns:
@@ -47,10 +47,9 @@ def deploy_space(
     again = deploy_command(space_id, model_id=model_id, private=private)
     try:
         full_id = check_write_access(space_id, token=token, repo_type="space")
-        uploads = space_files(full_id, model_id=model_id, root=root)
         api = HfApi(token=token)
-        if model_id:
-            _check_model(api, model_id, say)
+        has_graph = _check_model(api, model_id, say) if model_id else True
+        uploads = space_files(full_id, model_id=model_id, has_graph=has_graph, root=root)
         say(describe(full_id, uploads, model_id))
         check_header(_readme(uploads))
         url = api.create_repo(full_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
@@ -82,8 +81,8 @@ def _readme(uploads: Sequence[Upload]) -> str:
     return next(upload.source for upload in uploads if upload.path == "README.md").decode()
 
 
-def _check_model(api: HfApi, model_id: str, say: Callable[[str], None]) -> None:
-    """A Space with a model that is not there would build for minutes and then fail."""
+def _check_model(api: HfApi, model_id: str, say: Callable[[str], None]) -> bool:
+    """Whether the model has its serving graph. A Space with a model that is not there would build and then fail."""
     try:
         info = api.model_info(model_id, timeout=10)
     except RepositoryNotFoundError as error:
@@ -93,6 +92,13 @@ def _check_model(api: HfApi, model_id: str, say: Callable[[str], None]) -> None:
         ) from error
     if info.private or info.gated:
         say(f"Note: {model_id} is not public. Give the Space a secret HF_TOKEN that may read it (Settings, Secrets).")
+    if set(GRAPH) <= {file.rfilename for file in info.siblings or []}:
+        return True
+    say(
+        f"Note: {model_id} has no {GRAPH[0]}, so the Space installs torch and converts the model at every start. "
+        "`python -m hf_model export` makes the graph; push it for a Space that builds and starts faster."
+    )
+    return False
 
 
 def _set_variable(api: HfApi, space_id: str, model_id: str | None) -> None:

@@ -31,8 +31,8 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hf_model deploy",
-        description="Put app.py, the package, requirements.txt and a README header into a Gradio Space. The token is "
-        "taken from HF_TOKEN or from `hf auth login`.",
+        description="Put app.py, the package, what serving requires and a README header into a Gradio Space. The token "
+        "is taken from HF_TOKEN or from `hf auth login`.",
     )
     parser.add_argument("--space_id", required=True, metavar="NAME", help="NAME or NAMESPACE/NAME of the Space")
     parser.add_argument(

@@ -34,12 +34,12 @@ OPTIONAL = (
     "LICENSE",
     "training_curves.png",
     "confusion_matrix.png",
-    "report.html",
+    "evaluation.html",
     "figures/*.png",
     "figures/*.svg",
     "scores/*.csv",
 )
-"""All else stays on disk: optimizer states, ``training_args.bin`` (a pickle), ``report/`` with pictures of the data."""
+"""All else stays on disk: optimizer states, ``training_args.bin`` (a pickle), pages with pictures of the data."""
 
 
 class PushError(RuntimeError):

@@ -5,6 +5,7 @@ Header fields: https://huggingface.co/docs/hub/spaces-config-reference
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from hf_model.config import DEFAULT_DATASET, NOT_A_DEVICE
 from hf_model.hub.listing import Upload
 
 ROOT = Path(__file__).parents[2]
-"""Where app.py and requirements.txt stand beside the package."""
+"""Where app.py and the requirements stand beside the package."""
 TITLE = "Chest X-ray pneumonia classifier"
 COLORS = ("blue", "gray")
 PYTHON_VERSION = "3.11"
-CARRIED = ("app.py", "requirements.txt")
+CARRIED = ("app.py",)
+SERVING, TRAINING = "requirements-serve.txt", "requirements.txt"
+CONVERTING = ("torch", "transformers")
+"""What a Space needs besides ``SERVING`` when its model brings no graph: it is then converted at every start."""
+CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""pip's default torch carries CUDA: several GB that a free Space has no use for."""
+GRAPH = ("openvino_model.xml", "openvino_model.bin")
 PACKAGE = "hf_model"
 CHECKPOINT = f"{PACKAGE}/checkpoint/"
 
@@ -64,7 +71,7 @@ def space_readme(space_id: str, model_id: str | None = None) -> str:
 {NOT_A_DEVICE}
 
 This Space shows {model}. The card says whose chest X-rays the model was fitted on; it says nothing about anybody else.
-Uploads are not kept.
+Uploads are deleted within about a minute of being read.
 
 Call it from Python:
 
@@ -75,6 +82,19 @@ client = Client("{space_id}")
 print(client.view_api())
 ```
 """
+
+
+def space_requirements(root: Path, *, has_graph: bool) -> str:
+    """The Space's requirements.txt: the serving packages, and torch and transformers for a model without its graph.
+
+    One file without ``-r``, because a Space's build sees no other.
+    """
+    lines = (root / SERVING).read_text(encoding="utf-8").splitlines()
+    if not has_graph:
+        training = (root / TRAINING).read_text(encoding="utf-8").splitlines()
+        needed = [line for line in training if re.split(r"[^A-Za-z0-9_.-]", line)[0] in CONVERTING]
+        lines += ["# the model has no OpenVINO graph: it is converted when the Space starts", CPU_WHEELS, *needed]
+    return "\n".join(lines) + "\n"
 
 
 def check_header(text: str) -> None:
@@ -94,21 +114,27 @@ def check_header(text: str) -> None:
         raise SpaceError(f"The Space's README.md header is not valid: {error}. Nothing was uploaded.") from error
 
 
-def space_files(space_id: str, *, model_id: str | None = None, root: Path | None = None) -> list[Upload]:
+def space_files(
+    space_id: str, *, model_id: str | None = None, has_graph: bool = True, root: Path | None = None
+) -> list[Upload]:
     """Every file of the Space, sorted by path: app, requirements, package, README.
 
-    With ``model_id`` the package goes without its checkpoint. ``root`` is the project's folder, default ``ROOT``.
+    With ``model_id`` the package goes without its checkpoint, and ``has_graph`` says whether that model has an OpenVINO
+    graph; without, the shipped checkpoint's files tell. ``root`` is the project's folder, default ``ROOT``.
 
     Raises:
-        SpaceError: app.py, requirements.txt or the checkpoint is missing.
+        SpaceError: app.py, a requirements file or the checkpoint is missing.
     """
     root = root or ROOT
-    if missing := [name for name in (*CARRIED, PACKAGE) if not (root / name).exists()]:
+    if missing := [name for name in (*CARRIED, SERVING, TRAINING, PACKAGE) if not (root / name).exists()]:
         raise SpaceError(
             f"{root} lacks {', '.join(missing)}: deploy from a clone of the project, not from an installed package."
         )
     uploads = [Upload("README.md", space_readme(space_id, model_id).encode())]
     uploads += [Upload(name, root / name) for name in CARRIED]
+    if not model_id:
+        has_graph = all((root / CHECKPOINT / name).is_file() for name in GRAPH)
+    uploads.append(Upload("requirements.txt", space_requirements(root, has_graph=has_graph).encode()))
     inside = [path.relative_to(root) for path in (root / PACKAGE).rglob("*") if path.is_file()]
     package = [Upload(path.as_posix(), root / path) for path in inside if _belongs(path)]
     if model_id:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,15 @@ class FeatureGate:
             raise ValueError(f"the features are {features.shape}; this gate takes (N, {self.mean.size})")
         centred = features.astype(np.float64) - self.mean
         with np.errstate(invalid="ignore", over="ignore"):
-            inside = centred @ self.components.T.astype(np.float64)
+            inside = centred @ self._axes
             outside = np.maximum(np.einsum("nd,nd->n", centred, centred) - np.einsum("nk,nk->n", inside, inside), 0)
             scores = np.mean(inside**2 / self.variances, axis=1) + outside / self.residual
         return np.where(np.isfinite(scores), scores, np.inf)
+
+    @cached_property
+    def _axes(self) -> np.ndarray:
+        """float64 (D, K): made once and not for every picture."""
+        return np.ascontiguousarray(self.components.T, dtype=np.float64)
 
     def score(self, features: np.ndarray) -> float:
         """One pooled feature float (D,) -> its score."""

@@ -128,8 +128,10 @@ def _grey(picture: Image.Image, name: str, white_is_zero: bool) -> tuple[np.ndar
         raise UnreadableRadiograph(
             "unsupported-pixels", f"{name} has {picture.mode} pixels; export it as 8 or 16 bit grey."
         )
+    if picture.mode == "L" and not picture.has_transparency_data:
+        return np.asarray(picture), 8, ()  # what most radiographs are: nothing to convert, so nothing is copied
     opaque = _opaque(picture)
-    return np.array(opaque.convert("L")), 1 if picture.mode == "1" else 8, colour_findings(opaque)
+    return np.asarray(opaque.convert("L")), 1 if picture.mode == "1" else 8, colour_findings(opaque)
 
 
 def colour_findings(picture: Image.Image) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ from hf_model.config import DEFAULT_DATASET
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.modeling.heads import HEADS, check_head
 from hf_model.training.checks import check_values
+from hf_model.training.machine import best_precision, loader_workers
 
 PLATEAU = {"factor": 0.3, "patience": 1}
 """Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
@@ -129,13 +130,18 @@ class FineTuningArguments(TrainingArguments):
     head_multiplier: float = field(default=5.0, metadata={"help": "Stage two: the head's rate over the blocks'."})
     ema_decay: float = field(default=0.995, metadata={"help": "Weight averaging in stage two; 0 for none."})
     early_stopping_patience: int = field(default=3, metadata={"help": "Evaluations without gain; 0 never stops."})
-    precision: str = field(default="auto", metadata={"help": "auto, fp32, bf16 or fp16."})
+    precision: str = field(default="auto", metadata={"help": "auto (measured), fp32, bf16 or fp16."})
+    small_epochs: float = field(default=0.0, metadata={"help": "Stage two: first epochs with small pictures."})
+    small_size: int = field(default=128, metadata={"help": "Pixels a side in these epochs."})
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete state in output_dir."})
 
     num_train_epochs: float = field(default=4.0, metadata={"help": "Stage two; 0 skips it."})
     learning_rate: float = field(default=4e-4, metadata={"help": "Stage two, the top block's."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Pictures."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Pictures."})
+    dataloader_num_workers: int = field(
+        default=-1, metadata={"help": "Processes that augment beside the training step; -1: by the machine."}
+    )
     weight_decay: float = field(default=0.01, metadata={"help": "Of weights with two dimensions or more."})
     label_smoothing_factor: float = field(default=0.02, metadata={"help": "0 for none."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "reduce_lr_on_plateau is another choice."})
@@ -164,6 +170,8 @@ class FineTuningArguments(TrainingArguments):
             raise ValueError(f"--ema_decay {self.ema_decay}: must be at least 0 and below 1.")
         if not torch.cuda.is_available():
             self.use_cpu = True
+        if self.dataloader_num_workers < 0:
+            self.dataloader_num_workers = loader_workers()
         chosen = best_precision() if self.precision == "auto" else self.precision
         self.bf16, self.fp16 = self.bf16 or chosen == "bf16", self.fp16 or chosen == "fp16"
         super().__post_init__()
@@ -171,14 +179,6 @@ class FineTuningArguments(TrainingArguments):
             # torch's default takes every metric for a loss: it would lower the rate while the AUC rises
             mode = "max" if self.greater_is_better else "min"
             self.lr_scheduler_kwargs = PLATEAU | {"mode": mode} | (self.lr_scheduler_kwargs or {})
-
-
-def best_precision() -> str:
-    """``bf16`` where the hardware multiplies it natively, else ``fp32``: emulated bf16 is slower than float32."""
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if native else "fp32"
 
 
 ARGUMENT_TYPES = (DataArguments, ModelArguments, AugmentationArguments, DecisionArguments, FineTuningArguments)

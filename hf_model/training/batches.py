@@ -59,6 +59,10 @@ class TrainingCollator:
     augmentation: AugmentationArguments
     label_smoothing: float
     seed: int
+    small_epochs: float = 0.0
+    small_size: int = 128
+    """In the first ``small_epochs`` epochs pictures have ``small_size`` pixels a side (progressive resizing, Tan and
+    Le, "EfficientNetV2", ICML 2021)."""
 
     def __post_init__(self) -> None:
         self.augment = Augmenter(self.augmentation)
@@ -66,12 +70,21 @@ class TrainingCollator:
     def __call__(self, items: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
         rows, epoch = [row for row, _ in items], items[0][1]
         generator = generator_for(self.seed, epoch, rows)
-        x = self.augment(self.rows.pictures(rows, generator), generator)
+        pictures = self.rows.pictures(rows, generator)
+        if 0 <= epoch < self.small_epochs:
+            pictures = shrink(pictures, self.small_size)
+        x = self.augment(pictures, generator)
         labels = torch.from_numpy(self.rows.labels[rows])
         targets = F.one_hot(labels, 2).to(torch.float32)
         x, targets = mixup(x, targets, self.augmentation.mixup, generator)
         targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
         return {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
+
+
+def shrink(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 (B, H, W) -> uint8 (B, side, side), bilinear with antialiasing."""
+    small = F.interpolate(pictures[:, None].float(), size=(side, side), mode="bilinear", antialias=True)
+    return small[:, 0].round().clamp(0, 255).to(torch.uint8)
 
 
 def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
@@ -83,16 +96,42 @@ def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
 
 
 class PlainRows(Dataset):
-    """Pictures as they are, for evaluation: (picture uint8 (H, W), label)."""
+    """Pictures as they are, for evaluation: (picture uint8 (H, W), label). They stay in their map until asked for.
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
+    Args:
+        pixels: uint8 (M, H, W). labels: (N,). rows: which pictures, (N,); None for all in order.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> None:
         self.pixels, self.labels = pixels, labels
+        self.rows = np.arange(len(labels)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
-        return self.pixels[row], int(self.labels[row])
+        return self.pixels[self.rows[row]], int(self.labels[row])
+
+
+class AugmentedRows(PlainRows):
+    """One fixed augmented view of pictures: development data under the shift that training prepares for.
+
+    Plain development pictures come from the distribution of training and are answered nearly all right; the
+    published test pictures come from another. This view keeps the choice of the best state from being a toss-up.
+    Each picture's variation depends on the seed and the picture alone.
+    """
+
+    def __init__(
+        self, pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, augmentation: AugmentationArguments, seed: int
+    ) -> None:
+        super().__init__(pixels, labels, rows)
+        self.augment, self.seed = Augmenter(augmentation), seed
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+        picture, label = super().__getitem__(row)
+        generator = generator_for(self.seed, 0, [int(self.rows[row])])
+        varied = self.augment(torch.from_numpy(np.array(picture)[None]), generator)[0]
+        return (varied * 255).round().to(torch.uint8).numpy(), label
 
 
 @dataclass
@@ -115,20 +154,4 @@ def plain_rows(pixels: np.ndarray, index: np.ndarray, rows: np.ndarray, labels: 
         rows: picture numbers wanted. labels: (N,).
     """
     there = rows[index[rows] >= 0]
-    return PlainRows(pixels[index[there]], labels[there])
-
-
-def augmented_rows(
-    pixels: np.ndarray, rows: np.ndarray, labels: np.ndarray, augmentation: AugmentationArguments, seed: int
-) -> PlainRows:
-    """One fixed augmented view of the pictures ``rows``: development data under the shift that training prepares for.
-
-    Plain development pictures come from the distribution of training and are answered nearly all right; the
-    published test pictures come from another. This view keeps the choice of the best state from being a toss-up.
-    """
-    augment, out = Augmenter(augmentation), []
-    for start in range(0, len(rows), 64):
-        part = rows[start : start + 64]
-        x = augment(torch.from_numpy(np.stack(list(pixels[part]))), generator_for(seed, 0, part.tolist()))
-        out.append((x * 255).round().to(torch.uint8).numpy())
-    return PlainRows(np.concatenate(out), labels[rows])
+    return PlainRows(pixels, labels[there], index[there])

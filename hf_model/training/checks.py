@@ -11,7 +11,8 @@ from hf_model.evaluation.hf_metric import classification_figures
 from hf_model.training.losses import LOSSES
 
 NOT_NEGATIVE = ("num_train_epochs", "head_epochs", "learning_rate", "head_learning_rate", "weight_decay",
-                "head_multiplier", "early_stopping_patience", "warmup_steps", "max_grad_norm")  # fmt: skip
+                "head_multiplier", "early_stopping_patience", "warmup_steps", "max_grad_norm",
+                "small_epochs")  # fmt: skip
 AT_LEAST_ONE = ("head_views", "per_device_train_batch_size", "per_device_eval_batch_size",
                 "gradient_accumulation_steps")  # fmt: skip
 TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
@@ -38,6 +39,8 @@ def check_values(arguments: Any) -> None:
             raise ValueError(f"--{name} {getattr(arguments, name)}: must be at least 1.")
     if not 0 <= arguments.label_smoothing_factor < 1:
         raise ValueError(f"--label_smoothing_factor {arguments.label_smoothing_factor}: at least 0 and below 1.")
+    if not 32 <= arguments.small_size <= 1024:
+        raise ValueError(f"--small_size {arguments.small_size}: must lie between 32 and 1024.")
     if arguments.loss not in LOSSES:
         raise ValueError(f"--loss {arguments.loss}: one of {', '.join(LOSSES)}.")
     metric = arguments.metric_for_best_model

@@ -41,12 +41,15 @@ class HeadOnFeatures(nn.Module):
 
 
 @torch.inference_mode()
-def compute_features(model: nn.Module, batches: DataLoader, device: torch.device, what: str) -> dict[str, torch.Tensor]:
+def compute_features(
+    model: nn.Module, batches: DataLoader, device: torch.device, what: str, *, bf16: bool = False
+) -> dict[str, torch.Tensor]:
     """What the head gets to see of each picture, backbone and BatchNorms in evaluation mode.
 
     Args:
         batches: of ``pixel_values``, ``labels`` and possibly ``targets``.
         what: name for the progress bar.
+        bf16: compute in bfloat16: for features that a head learns from, not for figures.
 
     Returns:
         ``features`` float32 (N, D) on the CPU, ``labels`` (N,), and ``targets`` (N, 2) where the batches had them.
@@ -58,7 +61,8 @@ def compute_features(model: nn.Module, batches: DataLoader, device: torch.device
     parts: dict[str, list[torch.Tensor]] = {}
     try:
         for batch in tqdm(batches, desc=f"features of {what}", leave=False):
-            model(pixel_values=batch["pixel_values"].to(device))
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                model(pixel_values=batch["pixel_values"].to(device))
             for key in ("labels", "targets"):
                 if key in batch:
                     parts.setdefault(key, []).append(batch[key])

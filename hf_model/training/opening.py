@@ -32,7 +32,7 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
-from hf_model.inference.engines.openvino_runtime import import_openvino
+from hf_model.inference.engines.openvino_runtime import shared_core
 from hf_model.inference.engines.precision import BRAIN, SINGLE
 from hf_model.radiograph import Finding
 from hf_model.training.finish import Finisher
@@ -103,7 +103,7 @@ def _engines(
 
 
 def _precisions() -> tuple[str, ...]:
-    capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return (SINGLE, BRAIN) if BRAIN.upper() in capabilities else (SINGLE,)
 
 

@@ -13,10 +13,10 @@ from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
 from hf_model.evaluation.comparison import engine_agreement, rendering_agreement
 from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.full_record import full_record
 from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.sealing import write_json
-from hf_model.evaluation.subgroups import aetiology_column, subgroup_table
 from hf_model.hub.card import write_card
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
@@ -75,7 +75,7 @@ def write_outputs(
     opened = None
     if finisher.arguments[3].open_test:
         opened = open_test(finisher, decision, fixed.weights)
-        results |= _test_results(opened, decision, results)
+        results |= _test_results(opened, fixed, results)
     elif openings := recorded_openings(folder, fixed.weights):  # stay on record
         results["test_openings"] = openings
     metrics = run_record(
@@ -111,25 +111,22 @@ def _originals(finisher: Finisher) -> Pixels | None:
     return decode_split(rows, finisher.base.preprocessing, what=rendering_name(name))
 
 
-def _test_results(opened: Opened, decision: Decision, results: dict[str, Any]) -> dict[str, object]:
+def _test_results(opened: Opened, fixed: Fixed, results: dict[str, Any]) -> dict[str, object]:
     """A record for each rendering, how far renderings and engines agree, and what the input checks hold up."""
+    decision, calibration = fixed.decision, fixed.calibration
     main, *others = opened.scores
     first = opened.scores[main]
     agreement = {f"{main} / {name}": rendering_agreement(first, opened.scores[name], decision) for name in others}
     agreement |= {
         f"{main} / {name}": rendering_agreement(first, scores, decision) for name, scores in opened.perturbed.items()
     }
-    records = {}
-    for name, scores in opened.scores.items():
-        subgroups = subgroup_table(scores, decision, aetiology_column(scores))
-        records[name] = evaluation_record(scores, decision) | {"subgroups": subgroups}
     engines = {
         engine: {name: engine_agreement(opened.scores[name], part.logits, decision) for name, part in parts.items()}
         for engine, parts in opened.engines.items()
     }
     _warn_of_flips(engines)
     return {
-        "test": records,
+        "test": {name: full_record(scores, decision, calibration) for name, scores in opened.scores.items()},
         "test_openings": opened.openings,
         "renderings": agreement | results["renderings"],
         "engines": engines,

@@ -19,8 +19,8 @@ from hf_model.training.stages import StageResult
 
 RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
           "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
-          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "metric_for_best_model",
-          "max_steps")  # fmt: skip
+          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "small_epochs", "small_size",
+          "metric_for_best_model", "max_steps")  # fmt: skip
 """Options that decide the weights, besides augmentation."""
 
 

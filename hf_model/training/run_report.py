@@ -1,8 +1,8 @@
 """The report of a training run: figures and a page that ship, and a page with thumbnails that stays in the run folder.
 
 ``report/index.html`` shows every wrong test picture with its heat map. Pictures of a data set are not ours to publish,
-so neither push nor promote copies that folder; ``report.html`` beside the weights is the same page with the wrong
-pictures by name, and ``figures/`` its figures.
+so neither push nor promote copies that folder; ``evaluation.html`` beside the weights is the same page with the wrong
+pictures by name, and ``figures/`` its figures. Its name is not that of a page by ``evaluate``, which has pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.subgroups import aetiology_column
 from hf_model.training.opening import REPORT, Opened
 
-SHIPPED_PAGE = "report.html"
+SHIPPED_PAGE = "evaluation.html"
+ELSEWHERE = (
+    "Thumbnails with heat maps are on the page in the folder of the training run, report/index.html; pictures of the "
+    "data set are not published with the weights."
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Evaluated:
 def write_run_report(
     folder: Path, evaluated: Evaluated, decision: Decision, calibration: Scores, metrics: dict[str, Any]
 ) -> None:
-    """``report/index.html`` and ``report/metrics.json``, ``report.html`` and ``figures/`` in the checkpoint folder."""
+    """``evaluation.html`` and ``figures/`` into the checkpoint folder, the page with pictures into its ``report/``."""
     facts = {
         "command": metrics["command"],
         "model_id": metrics["arguments"].get("hub_model_id") or folder.resolve().name,
@@ -77,6 +81,6 @@ def write_run_report(
     )  # fmt: skip
     content = report.build(material)
     figures = write_figures(folder / "figures", material, content)
-    write_page(folder / SHIPPED_PAGE, content, figures, [])
+    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
     write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
     sealing.write_json(folder / REPORT / "metrics.json", content)

@@ -19,6 +19,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.evaluation.hf_metric import make_compute_metrics
+from hf_model.modeling.depthwise import quicken_depthwise
 from hf_model.modeling.layers import unfreeze
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
@@ -110,14 +111,20 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
         data.train, data.preprocessing, replace(data.augmentation, mixup=0.0), arguments.label_smoothing_factor,
         arguments.seed,
     )  # fmt: skip
+
+    def features(rows: Dataset, collate: Callable, what: str) -> dict[str, torch.Tensor]:
+        loader = DataLoader(
+            rows, batch_size=arguments.per_device_eval_batch_size, collate_fn=collate,
+            num_workers=arguments.dataloader_num_workers,
+        )  # fmt: skip
+        return compute_features(model, loader, arguments.device, what, bf16=arguments.bf16)
+
     views = []
     for view in range(arguments.head_views):
         data.train.epoch = -1 - view  # views of their own, not those of an epoch of stage two
-        loader = DataLoader(data.train, batch_size=arguments.per_device_eval_batch_size, collate_fn=collator)
-        views.append(compute_features(model, loader, arguments.device, f"view {view + 1} of {arguments.head_views}"))
+        views.append(features(data.train, collator, f"view {view + 1} of {arguments.head_views}"))
     train = FeatureRows(*(torch.cat([view[key] for view in views]) for key in ("features", "labels", "targets")))
-    plain = DataLoader(data.validation, batch_size=64, collate_fn=PlainCollator(data.preprocessing))
-    seen = compute_features(model, plain, arguments.device, "development-validation")
+    seen = features(data.validation, PlainCollator(data.preprocessing), "development-validation")
     validation = FeatureRows(seen["features"], seen["labels"])
     head = HeadOnFeatures(model)
     settings = _stage_arguments(
@@ -136,12 +143,14 @@ def _fine_tuning_stage(model: nn.Module, data: StageData, arguments: FineTuningA
     """Upper blocks, head faster than blocks, each picture in another rendering and augmentation every epoch."""
     start = time.perf_counter()
     learning = unfreeze(model, arguments.unfreeze_blocks)
+    quicken_depthwise(model)
     model.to(memory_format=torch.channels_last)
     average = WeightAverage(arguments.ema_decay) if arguments.ema_decay else None
     trainer = PneumoniaTrainer(
         model=model, args=_stage_arguments(arguments, folder), train_dataset=data.train, eval_dataset=data.validation,
         data_collator=TrainingCollator(
-            data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed
+            data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed,
+            arguments.small_epochs, arguments.small_size,
         ),
         eval_collator=PlainCollator(data.preprocessing), compute_metrics=data.figures,
         class_weights=data.class_weights, layer_decay=arguments.layer_decay,

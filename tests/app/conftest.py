@@ -12,9 +12,12 @@ import numpy as np
 import phantom
 import pytest
 import tiny_checkpoint
+from hub_standin import hub
 from PIL import Image
 
 from hf_model.inference.classifier import Classifier
+
+__all__ = ["hub"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SMALL = (550, 480)

@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from hf_model.audit.pictures import gather
 from hf_model.data.loading import file_name, load_splits, read_bytes
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
@@ -68,6 +69,13 @@ def test_patients_folders_below_classes_keep_patients_apart(tmp_path: Path) -> N
     parts = [{data.patients[i] for i in data.rows(name)} for name in (TRAIN, VALIDATION, CALIBRATION)]
     parts.append(set(data.patients_in(held_out)))
     assert sum(len(part) for part in parts) == len(set().union(*parts)) == 24
+
+
+def test_an_audit_tells_patients_apart_as_training_does(tmp_path: Path) -> None:
+    folder = nested(tmp_path / "d", patients=4)
+    found = gather("d", load_splits(str(folder)), SMALL, cache_dir=tmp_path / "cache")
+    assert found.patients == load_splits(str(folder))["train"]["patient_folder"]
+    assert len(set(found.groups.tolist())) == 8
 
 
 def test_split_folders_and_deeper_folders(tmp_path: Path) -> None:
@@ -131,6 +139,14 @@ def test_other_classes_below_are_still_refused(tmp_path: Path) -> None:
     (tmp_path / "NORMAL" / "MRN0").rename(tmp_path / "COVID")
     with pytest.raises(ValueError, match="classes are COVID, PNEUMONIA"):
         load_splits(str(tmp_path))
+
+
+@pytest.mark.parametrize(("kind", "label"), [("NORMAL", 0), ("pneumonia", 1)])
+def test_one_class_alone(tmp_path: Path, kind: str, label: int) -> None:
+    (tmp_path / kind).mkdir()
+    Image.fromarray(chest(3)).save(tmp_path / kind / "a.png")
+    rows = load_splits(str(tmp_path))["train"]
+    assert (rows["label"], rows.features["label"].names) == ([label], ["NORMAL", "PNEUMONIA"])
 
 
 def test_some_patients_without_a_folder(tmp_path: Path, caplog) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_model.evaluation import evaluate_cli, figure_set
+from hf_model.evaluation.comparison import compare
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import sha256
@@ -124,6 +125,13 @@ def test_scores_of_the_report_are_the_classifiers(report, pictures):
     assert classifier.predict(path).logits == pytest.approx(scores.logits[5].tolist(), abs=1e-4)
 
 
+def test_a_report_does_not_go_into_a_checkpoint(checkpoint, pictures, capsys):
+    before = (checkpoint / "metrics.json").read_bytes()
+    assert evaluate("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", checkpoint) == 2
+    assert "is a checkpoint" in capsys.readouterr().err
+    assert (checkpoint / "metrics.json").read_bytes() == before
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_second_opening_is_refused_until_asked_for(checkpoint, pictures, tmp_path, capsys):
     words = ("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", tmp_path / "out",
@@ -180,6 +188,41 @@ def test_two_checkpoints_on_the_same_pictures(checkpoint, pictures, tmp_path):
                     tmp_path / "out", "--no_perturbations", "--max_errors", 0) == 0  # fmt: skip
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
     assert (found["second"], found["auc"]["difference"], found["mcnemar"]["all"]["p_value"]) == ("twin", 0.0, 1.0)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_checkpoints_by_their_stored_scores(checkpoint, tmp_path, scores_factory, capsys):
+    other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
+    first, second = scores_factory(80, seed=1), scores_factory(80, seed=1, separation=2.5)
+    first.to_csv(checkpoint / "scores" / "test-set.csv")
+    words = ("--checkpoint", checkpoint, "--against", other, "--from_scores", "--output", tmp_path / "out")
+    assert evaluate(*words) == 2
+    assert "--against twin: it holds test scores none, not of set" in capsys.readouterr().err
+    second.to_csv(other / "scores" / "test-set.csv")
+    assert evaluate(*words) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
+    assert found == json.loads(json.dumps({"first": "tiny", "second": "twin"} | compare(
+        first, second, Decision.load(checkpoint), Decision.load(other))))  # fmt: skip
+    shown = capsys.readouterr().out
+    assert f"twin against tiny, {len(first)} pictures of 80 patients:" in shown
+    assert f"= {found['auc']['difference']:+.4f} (" in shown
+    assert f"p = {found['mcnemar']['all']['p_value']:.3g}." in shown
+    assert "has chosen by the test split" in (tmp_path / "out" / "report.html").read_text()
+    assert "test_openings" not in json.loads((other / "metrics.json").read_text())
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_checkpoints_where_a_class_is_missing(checkpoint, picture_writer, tmp_path, capsys):
+    folder = picture_writer(tmp_path / "sick", {"train": 6}, first=700)
+    shutil.rmtree(folder / "train" / "NORMAL")
+    other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
+    (folder / "train" / "NORMAL").mkdir()
+    assert evaluate("--checkpoint", checkpoint, "--against", other, "--dataset", folder, "--output", tmp_path / "out",
+                    "--no_perturbations", "--max_errors", 0) == 0  # fmt: skip
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
+    assert found["auc"] == {"first": None, "second": None, "difference": None, "interval": None}
+    assert found["sensitivity"]["difference"] == 0.0
+    assert "McNemar" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,30 @@ def test_pictures_are_joined_by_name_or_refused(scores):
         comparison.paired(scores, scores.select([0, 0]))
 
 
+def test_one_set_scored_twice_needs_no_unique_names(scores):
+    twice = Scores(scores.logits, scores.labels, ["1.png"] * len(scores), scores.patients)
+    found = comparison.rendering_agreement(twice, moved(twice, np.full(len(scores), 0.5)), Decision())
+    expected = comparison.rendering_agreement(scores, moved(scores, np.full(len(scores), 0.5)), Decision())
+    assert found == expected | {"largest_difference_name": "1.png"}
+    with pytest.raises(ValueError, match="comes twice"):
+        comparison.paired(twice, scores)
+
+
+def test_engines_agree_but_for_the_band():
+    # threshold 0.5: margins 0.02 (probability 0.505, in the band of 0.01), 0.1 (0.525, outside), 2 and -2
+    margins = np.array([0.02, 0.1, 2.0, -2.0])
+    logits = np.stack([np.zeros(4), margins], axis=1)
+    reference = Scores(logits, [1, 1, 1, 0], list("abcd"), list("abcd"))
+    other = logits - np.array([[0, 0.03], [0, 0.11], [0, 0.001], [0, -0.001]])
+    found = comparison.engine_agreement(reference, other, Decision())
+    assert (found["n"], found["flips"], found["flips_outside_band"], found["band"]) == (4, 2, 1, 0.01)
+    assert found["max_logit_difference"] == pytest.approx(0.11)
+    gap = 1 / (1 + math.exp(-0.1)) - 1 / (1 + math.exp(0.01))
+    assert found["max_probability_difference"] == pytest.approx(gap, abs=1e-12)
+    with pytest.raises(ValueError, match=r"are \(3, 2\), the reference's \(4, 2\)"):
+        comparison.engine_agreement(reference, other[:3], Decision())
+
+
 def test_mcnemar_equals_statsmodels():
     generator = np.random.default_rng(0)
     first, second = generator.random(300) < 0.9, generator.random(300) < 0.85

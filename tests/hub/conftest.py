@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 __all__ = ["hub"]
 
 CARD = "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: image-classification\n---\n\n# Small\n"
-OTHERS = ("optimizer.pt", "training_args.bin", "trainer_state.json", "report.html", "checkpoint-10/model.safetensors")
+OTHERS = ("optimizer.pt", "training_args.bin", "trainer_state.json", "report.html", "report/index.html",
+          "report/cases/3.jpg", "checkpoint-10/model.safetensors")  # fmt: skip
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def checkpoint(tmp_path: Path) -> Path:
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     (folder / "scores" / "test.csv").write_text("name,label\n", encoding="utf-8")
     for name in OTHERS:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"\x80\x04not for others")
     return folder
 

@@ -230,3 +230,15 @@ def test_the_package_names_what_it_has() -> None:
     assert {"Classifier", "Prediction", "Failure", "UnreadableRadiograph"} <= set(dir(hf_model))
     with pytest.raises(AttributeError, match="no attribute 'Clasifier'"):
         _ = hf_model.Clasifier
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_that_leaves_four_times_the_side(openvino_engine, checkpoint) -> None:
+    """9 times the model's side: half of that is enough and is taken; 7 times: half would be 3.5, so all is decoded."""
+    classifier = Classifier(checkpoint, openvino_engine)
+    for times, sides in ((9, 9 * SIDE // 2), (7, 7 * SIDE)):
+        buffer = io.BytesIO()
+        Image.fromarray(pictures(1, side=times * SIDE)[0]).save(buffer, "JPEG")
+        ready = classifier._read(buffer.getvalue(), "large.jpg")
+        assert ready.radiograph.pixels.shape == (sides, sides)
+        assert ready.radiograph.original_size == (times * SIDE, times * SIDE)
+        assert ready.pixels.shape == (SIDE, SIDE)

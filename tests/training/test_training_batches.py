@@ -9,7 +9,16 @@ import torch
 
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.radiograph import Preprocessing
-from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows, generator_for, normalised
+from hf_model.training.batches import (
+    AugmentedRows,
+    PlainCollator,
+    TrainingCollator,
+    TrainingRows,
+    generator_for,
+    normalised,
+    plain_rows,
+    shrink,
+)
 
 SMALL = Preprocessing(height=16, width=16)
 
@@ -46,6 +55,37 @@ def test_targets_are_smoothed() -> None:
     batch = collator([(0, 0), (1, 0)])
     torch.testing.assert_close(batch["targets"], torch.tensor([[0.95, 0.05], [0.05, 0.95]]))
     assert batch["labels"].tolist() == [0, 1]
+
+
+def test_small_pictures_come_first() -> None:
+    collator = TrainingCollator(_rows(), SMALL, AugmentationArguments(), 0.1, seed=3, small_epochs=1.5, small_size=8)
+    sides = [collator([(0, epoch), (1, epoch)])["pixel_values"].shape[-1] for epoch in (-1, 0, 1, 2)]
+    assert sides == [16, 8, 8, 16]  # views of the frozen stage (negative epochs) keep their size
+
+
+def test_shrinking_averages() -> None:
+    grey = torch.from_numpy(np.kron([[10, 50], [90, 130]], np.ones((8, 8)))[None].astype(np.uint8))
+    small = shrink(grey, 4)[0]
+    assert small[0, 0] == 10
+    assert small[-1, -1] == 130
+    assert small.float().mean() == 70
+
+
+def test_rows_stay_in_their_map_until_asked_for() -> None:
+    pixels = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    rows = plain_rows(pixels, np.array([4, -1, 2]), np.array([0, 1, 2]), np.array([1, 0, 0]))
+    assert rows.pixels is pixels
+    assert [(int(picture[0, 0]), label) for picture, label in (rows[0], rows[1])] == [(4, 1), (2, 0)]
+
+
+def test_an_augmented_view_is_fixed_for_each_picture() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16), dtype=np.uint8)
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    every = AugmentedRows(pixels, labels, np.arange(6), AugmentationArguments(), seed=1)
+    some = AugmentedRows(pixels, labels[3:], np.arange(3, 6), AugmentationArguments(), seed=1)
+    np.testing.assert_array_equal(every[4][0], some[1][0])
+    assert every[4][1] == some[1][1] == 0
+    assert (every[4][0] != pixels[4]).any()
 
 
 def test_training_and_serving_normalise_alike() -> None:

@@ -21,6 +21,7 @@ from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
 from hf_model.evaluation import sealing
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.scores import Scores
+from hf_model.evaluation.validation import check_guarantees
 from hf_model.hub.push import checkpoint_files
 from hf_model.training import opening
 
@@ -57,7 +58,7 @@ def test_the_folder_is_complete(trained: Path) -> None:
         "config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "metrics.json", "README.md",
         "training_curves.png", "confusion_matrix.png", "scores/calibration.csv", "scores/test-plain.csv",
         "scores/test-smooth.csv", "gate.safetensors", "openvino_model.xml", "openvino_model.bin",
-        "report.html", "report/index.html", "report/metrics.json", "figures/roc.svg", "figures/reliability.png",
+        "evaluation.html", "report/index.html", "report/metrics.json", "figures/roc.svg", "figures/reliability.png",
     } <= names  # fmt: skip
     top = {name for name in names if not name.startswith("stages/")}
     assert not [name for name in top if name.endswith((".bin", ".pt", ".pth", ".pkl")) and "openvino" not in name]
@@ -98,6 +99,8 @@ def test_figures_follow_from_the_stored_logits(trained: Path) -> None:
         tn, fp, fn, tp = confusion_matrix(scores.labels, probability >= at["threshold"]).ravel()
         assert at["confusion"] == {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
         assert at["sensitivity"]["value"] == pytest.approx(tp / (tp + fn))
+        assert record["guarantees"] == check_guarantees(scores, Decision.load(trained))
+        assert record["shift"]["sentence"].startswith("In log-odds against the calibration pictures")
 
 
 def test_pipeline_evaluation_and_app_give_the_same_logits(trained: Path, renderings) -> None:
@@ -136,9 +139,9 @@ def test_every_wrong_test_picture_is_on_the_page_of_the_run_and_on_nothing_that_
     assert page.count("data:image/jpeg;base64,") == 2 * wrong  # the picture, and the heat map over it
     shipped = [upload.path for upload in checkpoint_files(trained)]
     assert not [path for path in shipped if path.startswith("report/")]
-    assert {"report.html", "figures/roc.svg"} <= set(shipped)
-    assert "image/jpeg" not in (trained / "report.html").read_text()
-    assert all(case["name"] in (trained / "report.html").read_text() for case in content["errors"])
+    assert {"evaluation.html", "figures/roc.svg"} <= set(shipped)
+    assert "image/jpeg" not in (trained / "evaluation.html").read_text()
+    assert all(case["name"] in (trained / "evaluation.html").read_text() for case in content["errors"])
 
 
 def test_the_opening_measures_engines_and_input_checks(trained: Path, renderings) -> None:
@@ -187,7 +190,7 @@ def test_a_resumed_run_does_not_open_the_test_split_again(
     out = tmp_path / "copy"
     shutil.copytree(trained, out)
     before = json.loads((out / "metrics.json").read_text())
-    pages = [out / "report" / "index.html", out / "report.html"]
+    pages = [out / "report" / "index.html", out / "evaluation.html"]
     thumbnails = pages[0].read_text().count("image/jpeg")
     for page in pages:
         page.unlink()

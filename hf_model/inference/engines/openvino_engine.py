@@ -13,7 +13,7 @@ import numpy as np
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
 from hf_model.inference.engines.machine import cache_folder, usable_cores
-from hf_model.inference.engines.openvino_runtime import import_openvino
+from hf_model.inference.engines.openvino_runtime import shared_core
 from hf_model.inference.engines.precision import choose_precision, golden_inputs
 from hf_model.inference.graph import GRAPH_FILE, read_graph
 
@@ -37,9 +37,7 @@ class OpenVinoEngine:
         precision: str = "auto",
         cores: int | None = None,
     ) -> None:
-        openvino = import_openvino()
-        self._openvino = openvino
-        self._core = openvino.Core()
+        self._core = shared_core()
         self._size = (checkpoint.preprocessing.height, checkpoint.preprocessing.width)
         self._model = read_graph(checkpoint, self._core) if graph is None else graph
         self._model.reshape([1, 1, *self._size])

@@ -7,6 +7,7 @@ absences: without the converter for serving (also 0.2 s faster), without telemet
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,17 @@ def import_openvino() -> ModuleType:
         if hidden:
             del sys.modules[_CONVERTER]
     return openvino
+
+
+@functools.cache
+def shared_core() -> Any:
+    """The process's one ``openvino.Core``, never freed.
+
+    A Core's CPU plug-in makes a stack of its own for signals (AMX needs a large one) and frees it with the Core. When
+    two Cores end in another order than they began, the process is left with a freed signal stack, and the next SIGCHLD
+    that Python handles is a segmentation fault: seen in training with loader processes.
+    """
+    return import_openvino().Core()
 
 
 def import_converter() -> Any:

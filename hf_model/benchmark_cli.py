@@ -1,0 +1,65 @@
+"""``python -m hf_model benchmark``: the tables of speed, measured here. Only a clone of the repository has them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. Gives 0, 1 if one of several benchmarks failed, or 2 for a mistake in the arguments or where there is no benchmarks/ folder."""
+    arguments = _parser().parse_args(argv)
+    if not (ROOT / "benchmarks" / "frame.py").is_file():
+        print(
+            "benchmark: an installed package has no benchmarks/; run this in a clone of the repository.",
+            file=sys.stderr,
+        )
+        return 2
+    if importlib.util.find_spec("benchmarks") is None:
+        sys.path.insert(0, str(ROOT))
+    from benchmarks import frame, markdown
+
+    output = Path(arguments.output) if arguments.output else None if arguments.quick else frame.RESULTS
+    try:
+        if arguments.list:
+            for name, module in frame.discover().items():
+                print(f"{name:<20}  {module.__doc__.splitlines()[0]}")
+            return 0
+        if output is not None:
+            frame.load(output)  # a file that cannot be merged with is found before an hour of measuring
+        if arguments.names or not arguments.readme:
+            names = frame.chosen(arguments.names, frame.discover())
+            if len(names) == 1:
+                frame.run_one(names[0], quick=arguments.quick, output=output, say=_say)
+            elif failed := frame.run_each(names, quick=arguments.quick, output=output):
+                print(f"benchmark: {', '.join(failed)} failed; the reason stands above.", file=sys.stderr)
+                return 1
+        if arguments.readme:
+            markdown.rewrite_readme(ROOT / "README.md", frame.load(output or frame.RESULTS))
+    except ValueError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hf_model benchmark",
+        description="Measure this project beside what a user would run instead, and print Markdown tables.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks or groups, e.g. serving (default: all)")
+    parser.add_argument("--list", action="store_true", help="what there is")
+    parser.add_argument("--quick", action="store_true", help="few pictures; nothing is stored unless --output is given")
+    parser.add_argument("--output", metavar="FILE", help="where results are merged into (benchmarks/results.json)")
+    parser.add_argument(
+        "--readme", action="store_true", help="rewrite README's tables from the stored results (alone: run nothing)"
+    )
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
