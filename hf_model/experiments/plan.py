@@ -103,6 +103,7 @@ def changes(group: str, sizes: list[int], own_size: int, renderings: int) -> lis
         ]
         everything = dict.fromkeys((name for names in SWITCHES.values() for name in names), 0.0)
         made.append(Change("without-any-augmentation", "without any augmentation", augmentation=everything))
+        made.append(Change("plain-quarter", "a quarter of the pictures not varied", augmentation={"plain": 0.25}))
         if renderings > 1:
             made.append(Change("one-rendering", "one rendering in training", one_rendering=True))
         return [FULL, *made]

@@ -235,8 +235,7 @@ def _features(base: BaseModel, loader: DataLoader, what: str) -> dict[str, torch
     """``compute_features`` in the precision that training has here."""
     defaults = FineTuningArguments(output_dir="unused", report_to="none")
     model = base.model.to(defaults.device, memory_format=torch.channels_last)
-    with torch.autocast(defaults.device.type, torch.bfloat16, enabled=defaults.bf16):
-        return compute_features(model, loader, defaults.device, what)
+    return compute_features(model, loader, defaults.device, what, bf16=defaults.bf16)
 
 
 def replace_values(arguments: FineTuningArguments, **values: object) -> FineTuningArguments:
