@@ -105,5 +105,5 @@ def table(section: dict[str, Any]) -> str:
     runs = section["durations"][OURS]["runs"]
     return (
         markdown.grid(["", "median (10 to 90 %)", "of the plain app", "peak memory"], rows)
-        + f"\n\n{runs} starts of each in turn, after one that does not count and leaves files and compiled model cached."
+        + f"\n\n{runs} starts of each in turn, after one that fills the caches and does not count."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,7 +10,10 @@ ROOT = Path(__file__).parent.parent
 
 
 def main(argv: list[str]) -> int:
-    """Run the command. Gives 0, 1 if one of several benchmarks failed, or 2 for a mistake in the arguments or where there is no benchmarks/ folder."""
+    """Run the command.
+
+    Gives 0, 1 if one of several benchmarks failed, 2 for a mistake in the arguments or without a benchmarks/ folder.
+    """
     arguments = _parser().parse_args(argv)
     if not (ROOT / "benchmarks" / "frame.py").is_file():
         print(
@@ -19,7 +21,7 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    if importlib.util.find_spec("benchmarks") is None:
+    if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     from benchmarks import frame, markdown
 

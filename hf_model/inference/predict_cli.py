@@ -20,6 +20,7 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
 from hf_model.inference.hub_folder import CheckpointError
 from hf_model.inference.prediction import PRECISION, Failure, Prediction, checked_threshold
+from hf_model.inference.processes import own_share
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
@@ -51,13 +52,14 @@ def main(argv: list[str]) -> int:
         threshold = None if arguments.threshold is None else checked_threshold(arguments.threshold)
         if arguments.batch_size is not None and arguments.batch_size < 1:
             raise ValueError(f"batch_size is {arguments.batch_size}; give at least 1")
-        classifier = Classifier.from_pretrained(
-            arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
-        )
         with ExitStack() as stack:
+            files, arguments.output, arguments.speaks = stack.enter_context(own_share(files, arguments.output))
+            classifier = Classifier.from_pretrained(
+                arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
+            )
             output = _open(arguments.output, stack)
             failures, flagged = _write(classifier, files, output, arguments, threshold)
-    except (CheckpointError, EngineUnavailable, ValueError, OSError) as error:
+    except (CheckpointError, EngineUnavailable, ImportError, ValueError, OSError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     if failures:
@@ -68,7 +70,7 @@ def main(argv: list[str]) -> int:
             "(findings say why); look at them, and add --override to answer all the same.",
             file=sys.stderr,
         )
-    return 1 if failures == len(files) else 0
+    return 1 if files and failures == len(files) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "sources", nargs="+", metavar="FILE_OR_FOLDER", help="folders are searched with their subfolders"
     )
-    parser.add_argument("--output", help="file to write (default: standard output)")
+    parser.add_argument(
+        "--output",
+        help="file to write (default: standard output); started by torchrun each process adds -RANK-of-COUNT",
+    )
     parser.add_argument("--format", choices=("csv", "json"), help="default: by the suffix of --output, else csv")
     parser.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
@@ -145,8 +150,9 @@ def _write(
         threshold=threshold,
         heat_map=arguments.heat_map,
     )
-    # No bar where standard error is no terminal (None), nor where the table itself is printed on the terminal.
-    silent = True if output.isatty() else None
+    # No bar where standard error is no terminal (None), where the table itself is printed on the terminal, and of
+    # several processes only the first one's.
+    silent = True if output.isatty() or not arguments.speaks else None
     shown = tqdm(counted(results), total=len(files), unit="picture", file=sys.stderr, disable=silent)
     if (arguments.format or by_suffix) == "json":
         _write_json(shown, output, arguments.heat_map)

@@ -140,8 +140,9 @@ def colour_findings(picture: Image.Image) -> tuple[Finding, ...]:
         return ()
     # A small copy, averaged: JPEG's coarse chroma noise goes, areas of colour stay
     factor = max(1, min(picture.size) // COLOUR_SIDE)
-    small = np.asarray(picture.reduce(factor)).astype(np.int16)
-    chroma = small.max(axis=2) - small.min(axis=2)
+    # Channel by channel: NumPy takes twenty times as long to reduce an axis of three
+    red, green, blue = (np.asarray(channel) for channel in picture.reduce(factor).split())
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     coloured = float(np.mean(chroma > STRONG_CHROMA))
     if coloured > COLOURED_AREA or float(chroma.mean()) > MEAN_CHROMA:
         message = "The picture is in colour, as a photograph or screenshot is; a radiograph is grey."

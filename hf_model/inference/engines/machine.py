@@ -13,16 +13,24 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 def usable_cores(limit_file: Path = _CGROUP_LIMIT) -> int:
     """Cores this process may use, at least 1: its affinity, cut to the container's quota (cgroup v2 ``cpu.max``).
 
-    A container with two cores on a host with 64 sees 64 of them; as many threads would only wait for each other.
+    A container with two cores on a host with 64 sees 64 of them; as many threads would only wait for each other. Where
+    a launcher started several processes on this machine (LOCAL_WORLD_SIZE of torchrun), each takes its share.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    share = max(1, int(processes)) if processes.isdigit() else 1
+    return max(1, min(cores, _quota(limit_file) or cores) // share)
+
+
+def _quota(limit_file: Path) -> int | None:
+    """Whole cores of a ``cpu.max``, rounded up; None where there is no limit."""
     try:
         quota, period = limit_file.read_text(encoding="ascii").split()
     except (OSError, ValueError):
-        return cores
+        return None
     if not quota.isdigit() or not period.isdigit():
-        return cores
-    return max(1, min(cores, math.ceil(int(quota) / int(period))))
+        return None
+    return math.ceil(int(quota) / int(period))
 
 
 def cache_folder() -> Path | None:

@@ -81,16 +81,26 @@ class OpenVinoEngine:
             # Pinned threads wait for their core while someone else has it; two cores always have someone else.
             "ENABLE_CPU_PINNING": False,
         }
-        if self._cache:
-            options["CACHE_DIR"] = self._cache
-        try:
-            compiled = self._core.compile_model(self._model, "CPU", options)
-        except RuntimeError as error:
-            raise EngineUnavailable(f"OpenVINO cannot compile {GRAPH_FILE}: {error}") from error
+        compiled = self._from_cache(options)
+        if compiled is None:
+            try:
+                compiled = self._core.compile_model(self._model, "CPU", options)
+            except RuntimeError as error:
+                raise EngineUnavailable(f"OpenVINO cannot compile {GRAPH_FILE}: {error}") from error
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(streams):
             requests.put(compiled.create_infer_request())
         return requests
+
+    def _from_cache(self, options: dict[str, Any]) -> Any | None:
+        """The compiled model by way of the cache; None without a cache, or where another process is writing there."""
+        if not self._cache:
+            return None
+        try:
+            return self._core.compile_model(self._model, "CPU", {**options, "CACHE_DIR": self._cache})
+        except RuntimeError as error:
+            logger.debug("The cache %s cannot be used now (%s); compiling without it.", self._cache, error)
+            return None
 
     def _bulk_requests(self) -> queue.SimpleQueue[Any]:
         with self._bulk_lock:

@@ -33,6 +33,9 @@ class TorchEngine:
         self._torch = torch
         self._type = types[precision]
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self._device.type == "cuda" and self._device.index is None:
+            # the current device is a thread's own, and pictures come from several threads
+            self._device = torch.device("cuda", torch.cuda.current_device())
         self._preprocessing = checkpoint.preprocessing
         self._lock = threading.Lock()
         on_cpu = self._device.type == "cpu"
