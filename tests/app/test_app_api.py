@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ import app
 from hf_model.inference.classifier import Classifier
 from hf_model.page.serving import HEADERS, has_mcp
 from hf_model.page.uploads import LEDGER
+from hf_model.radiograph import Radiograph, read_radiograph
 
 ROOT = Path(__file__).parents[2]
 # Serves as `python app.py` does, and then says which heavy modules are there.
@@ -115,6 +117,19 @@ def test_flagged_picture_has_no_answer_until_it_is_overridden(client: Client, fi
     assert both[0]["answer"] == shown["answer"]
     refused = client.predict(file=handle_file(files.blank), override=True, api_name="/predict")
     assert (refused["refused"], refused["answer"]) == (True, None)
+
+
+def test_age_and_view_are_judged_by_the_checkpoints_population(classifier: Classifier, files: Path) -> None:
+    pixels = read_radiograph(files.sick).pixels
+    adult = Radiograph(
+        pixels, "adult", "DICOM", pixels.shape[::-1], metadata={"age_years": 40.0, "view_position": "PA"}
+    )
+    found = classifier.predict(adult)
+    assert {(finding.code, finding.severity) for finding in found.findings} >= {("age", "flag"), ("view-pa", "note")}
+    assert found.needs_confirmation
+    other = copy.copy(classifier)
+    other.population = None
+    assert not {"age", "view-pa"} & {finding.code for finding in other.predict(adult).findings}
 
 
 def test_refused_picture_says_so_in_json(client: Client, files: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,6 +200,39 @@ def test_many_pictures(open_page: Callable, files: Path, tmp_path: Path) -> None
     assert len(json.loads(Path(download.value.path()).read_text(encoding="utf-8"))) == 4
 
 
+def test_flagged_pictures_of_a_batch_get_an_answer_on_demand(open_page: Callable, files: Path) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Many pictures").click()
+    page.set_input_files("#cxr-files input[type=file]", [files.sick, files.inverted, files.blank])
+    page.wait_for_selector(".cxr-table")
+    assert page.locator(".cxr-flagged").inner_text().split("\t")[3] == "! CHECK FIRST"
+    override = page.locator("#cxr-override-all")
+    override.click()
+    page.wait_for_selector("text=! Overridden: The film looks inverted")
+    assert page.locator(".cxr-table tr.cxr-bad").count() == 1, "a refusal stays"
+    assert not override.is_visible()
+    with page.expect_download() as download:
+        page.locator("#cxr-csv").click()
+    table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert [row["answer"] != "" for row in table] == [True, True, False]
+
+
+def test_a_folder_is_taken_whole(open_page: Callable, files: Path, tmp_path: Path) -> None:
+    ward = tmp_path / "ward"
+    (ward / "inner").mkdir(parents=True)
+    shutil.copy(files.sick, ward / "sick.png")
+    shutil.copy(files.clear, ward / "inner" / "clear.png")
+    (ward / ".hidden").write_bytes(b"x")
+    page = open_page()
+    page.get_by_role("tab", name="Many pictures").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Or choose a folder").click()
+    chooser.value.set_files(ward)
+    page.wait_for_selector(".cxr-table")
+    names = page.locator(".cxr-table tbody tr").evaluate_all("rows => rows.map(row => row.dataset.name)")
+    assert sorted(names) == ["clear.png", "sick.png"]
+
+
 def test_about_example_and_paste(open_page: Callable) -> None:
     page = open_page()
     page.get_by_role("tab", name="About").click()
@@ -228,8 +262,18 @@ def test_phone_shows_the_answer_without_scrolling_sideways(open_page: Callable, 
     heading = page.locator(f"{CARD} h2").bounding_box()
     assert heading["x"] >= 0
     assert heading["x"] + heading["width"] <= 390
-    for tab in ("Many pictures", "About"):
-        assert page.get_by_role("tab", name=tab).is_visible()
+    page.get_by_role("tab", name="Many pictures").click()
+    page.set_input_files("#cxr-files input[type=file]", [files.sick, files.inverted, files.broken])
+    page.wait_for_selector(".cxr-table")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for cell in page.locator(".cxr-table tbody td:visible").all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390, "a narrow page shows every row as a card, without scrolling"
+    page.get_by_role("tab", name="About").click()
+    page.wait_for_selector("text=Held-out evaluation: test")
+    page.wait_for_selector("img[alt='Answers and truth on the held-out pictures']")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_keyboard_alone_reaches_everything(open_page: Callable, files: Path) -> None:
