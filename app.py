@@ -47,7 +47,7 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
                 many_pictures(handlers)
             with gr.Tab("About") as about_tab:
                 about_model(about_tab, classifier, folder)
-        gr.HTML(frame.footer(classifier.model_id))
+        gr.HTML(frame.footer(classifier.model_id, classifier.model_hash))
         api(classifier)
     app.queue(default_concurrency_limit=4, max_size=128)
     return app
@@ -59,7 +59,7 @@ def one_picture(handlers: Handlers) -> None:
     reading = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            upload = file_input(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=190)
+            upload = file_input(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=170)
             gr.HTML(frame.formats())
             shown = gr.HTML(
                 examples.buttons(handlers.examples), js_on_load=examples.SCRIPT, visible=bool(handlers.examples)
@@ -68,11 +68,12 @@ def one_picture(handlers: Handlers) -> None:
             answer = gr.HTML(
                 frame.welcome(about.summary(desk.classifier.metrics), desk.classifier.population), elem_id="cxr-answer"
             )
-            override = gr.Button("Show the answer anyway", visible=False, elem_id="cxr-override")
+            override = gr.Button("The picture is right: show the answer", visible=False, elem_id="cxr-override")
     with gr.Row(equal_height=False, visible=False) as results:
         with gr.Column(scale=8, min_width=320):
             pictures = gr.HTML(elem_id="cxr-pictures")
             opacity = gr.Slider(0, 100, 60, step=1, label="Heat map opacity (%)", elem_id="cxr-opacity")
+            details = gr.HTML()
         with gr.Column(scale=4, min_width=300) as controls:
             threshold = gr.Slider(0, 100, round(100 * desk.decision.threshold, 1), step=0.1, label="Threshold (%)",
                                   info="Called likely at and above it.", elem_id="cxr-threshold")  # fmt: skip
@@ -87,7 +88,6 @@ def one_picture(handlers: Handlers) -> None:
                                 info=f"How many of 100 such {many} have pneumonia, before the film.",
                                 elem_id="cxr-pretest")  # fmt: skip
             values = gr.HTML()
-    details = gr.HTML()
 
     panel = [reading, answer, override, results, controls, opacity, pictures, values, details]
     settings = [threshold, preset, pretest]
@@ -108,18 +108,20 @@ def one_picture(handlers: Handlers) -> None:
 def many_pictures(handlers: Handlers) -> None:
     """Files or zip archives in; progress, counts, histogram, table and downloads out."""
     rows = gr.State((), time_to_live=KEPT_SECONDS)
-    files = file_input(label="Chest X-rays: drop or choose files, or a zip archive of them", file_count="multiple",
-                       elem_id="cxr-files", height=170)  # fmt: skip
-    with gr.Row(visible=False) as downloads:
-        as_csv = gr.Button("Download CSV", elem_id="cxr-csv")
-        as_json = gr.Button("Download JSON", elem_id="cxr-json")
-    override = gr.Button("Show the answers of flagged pictures anyway", visible=False, elem_id="cxr-override-all")
+    files = file_input(label="Chest X-rays: drop files, a folder or a zip archive", file_count="multiple",
+                       elem_id="cxr-files", height=150)  # fmt: skip
+    folder = gr.Button("Or choose a folder", size="sm", elem_id="cxr-folder")
+    with gr.Row(visible=False, elem_id="cxr-downloads") as downloads:
+        as_csv = gr.Button("Download CSV", size="sm", elem_id="cxr-csv")
+        as_json = gr.Button("Download JSON", size="sm", elem_id="cxr-json")
+        override = gr.Button("Answer flagged pictures too", size="sm", visible=False, elem_id="cxr-override-all")
     result = gr.HTML(frame.batch_welcome(), elem_id="cxr-batch")
     text = gr.Textbox(visible=False)
     files.upload(
         handlers.batch, files, [rows, result, downloads, override, files],
         concurrency_id="batch", concurrency_limit=1, **QUIET,
     )  # fmt: skip
+    folder.click(None, js="() => window.cxrFolder()")
     override.click(handlers.override_batch, rows, [rows, result, override], **LIVE)
     for button, kind in ((as_csv, "csv"), (as_json, "json")):
         # Made in the browser from text: no file with patients' file names is written on the server.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.page import whom
-from hf_model.page.text import escape, note, percent, rounded
+from hf_model.page.text import escape, interval, note, percent, rounded
 from hf_model.radiograph.population import KERMANY, Population
 
 POINTS = (
@@ -16,7 +16,7 @@ POINTS = (
     ("rule_out", "rule-out"),
     ("rule_in", "rule-in"),
     ("0.5", "0.5"),
-    ("argmax", "larger logit"),
+    ("argmax", "uncalibrated 0.5 (larger logit)"),
 )
 COUNTED = ("images", "patients", "NORMAL", "PNEUMONIA")
 RATES = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
@@ -45,6 +45,7 @@ def about(metrics: dict[str, Any] | None, model_id: str, population: Population 
         parts.append(note("warn", "No evaluation", "This checkpoint has no metrics.json, so its errors are unknown."))
     else:
         parts += [evaluation(name, record) for name, record in metrics.get("test", {}).items()]
+        parts.append(checks_table(metrics.get("input_checks")))
         parts.append(data_table(metrics.get("data", {})))
     return f'<div class="cxr-about">{"".join(parts)}</div>'
 
@@ -81,7 +82,7 @@ def _share(figure: dict[str, Any] | None) -> str:
     if not figure or figure.get("value") is None:
         return "—"
     ends = figure.get("interval")
-    brackets = f" ({100 * ends[0]:.0f}–{100 * ends[1]:.0f})" if ends else ""
+    brackets = f" ({interval(*ends)})" if ends else ""
     return f"{percent(figure['value'])}{brackets}"
 
 
@@ -91,6 +92,42 @@ def _figure(figure: dict[str, Any] | None, digits: int) -> str:
     ends = figure.get("interval")
     brackets = f" ({ends[0]:.{digits}f}–{ends[1]:.{digits}f})" if ends else ""
     return f"{figure['value']:.{digits}f}{brackets}"
+
+
+def checks_table(record: dict[str, Any] | None) -> str:
+    """What the input checks hold back, from metrics.json's "input_checks" (``python -m hf_model gate``); "" without."""
+    if not record:
+        return ""
+    order = sorted(record["groups"].items(), key=lambda group: group[0] != "radiographs")
+    groups = [(name, _wanted(group), group) for name, group in order]
+    about = record.get("radiographs")
+    whose = f" Radiographs: {about['pictures']:,} of {about['dataset']}, {about['split']} split." if about else ""
+    kinds = [(kind["group"], kind["kind"], kind) for kind in record["kinds"]]
+    return (
+        "<h2>Input checks</h2><p>Share of pictures that get no answer unless somebody confirms them. Radiographs "
+        f"should pass, everything else should not. In brackets: 95\u00a0% intervals.{escape(whose)}</p>"
+        f"{_checked('pictures', 'wanted', groups)}<details><summary>Kind by kind</summary>"
+        f"{_checked('pictures', 'kind', kinds)}</details>"
+    )
+
+
+def _wanted(group: dict[str, Any]) -> str:
+    """ "at most 0.02" as "at most 2 %"."""
+    words, _, share = str(group.get("bar", "")).rpartition(" ")
+    return f"{words} {rounded(float(share))}" if words else "—"
+
+
+def _checked(first: str, second: str, rows: list[tuple[str, str, dict[str, Any]]]) -> str:
+    head = "".join(f'<th scope="col">{label}</th>' for label in (first, second, "number", "held back"))
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(more)}</td><td>{tally["pictures"]:,}</td>'
+        f"<td>{_share(tally['held_back'])}</td></tr>"
+        for name, more, tally in rows
+    )
+    return (
+        f'<div class="cxr-scroll" tabindex="0" role="region" aria-label="Input checks by {second}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def data_table(data: dict[str, Any]) -> str:
@@ -103,11 +140,12 @@ def data_table(data: dict[str, Any]) -> str:
     )
     if not rows:
         return ""
+    name = Path(str(data.get("dataset") or "Not named")).name
     columns = "".join(
         f'<th scope="col">{label}</th>' for label in ("split", "pictures", "patients", "normal", "pneumonia")
     )
     return (
-        f"<h2>Data</h2><p>{escape(str(data.get('dataset', '')))}. No patient is in two splits.</p>"
+        f"<h2>Data</h2><p>{escape(name)}. No patient is in two splits.</p>"
         '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Data">'
         f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -65,15 +65,15 @@ def histogram(rows: Sequence[Row], decision: Decision) -> str:
         f'<line x1="{x}" x2="{x}" y1="10" y2="150" stroke="currentColor" stroke-width="2" stroke-dasharray="5 4"/>'
     )
     parts.append('<line x1="30" x2="970" y1="144" y2="144" stroke="currentColor"/>')
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(
-            f'<text x="{_x(share)}" y="164" text-anchor="middle" font-size="14" fill="currentColor">'
-            f"{rounded(share)}</text>"
-        )
+    axis = "".join(
+        f'<span style="left:{float(_x(share)) / 10:.2f}%">{rounded(share)}</span>' for share in (0, 0.25, 0.5, 0.75, 1)
+    )
     summary = f"Histogram of {len(values)} probabilities of pneumonia; dashed: threshold {percent(decision.threshold)}"
     return (
-        f'<figure class="cxr-plot"><svg class="cxr-histogram" viewBox="0 0 1000 172" role="img" aria-label="{summary}">'
-        f'{"".join(parts)}</svg><figcaption class="cxr-caption">Pictures by probability. '
+        '<figure class="cxr-plot"><svg class="cxr-histogram" viewBox="0 0 1000 150" preserveAspectRatio="none" '
+        f'role="img" aria-label="{summary}">'
+        f'{"".join(parts)}</svg><div class="cxr-axis" aria-hidden="true">{axis}</div>'
+        f'<figcaption class="cxr-caption">Pictures by probability. '
         f"Dashed: threshold {percent(decision.threshold)}.{' Shaded: refer band.' if band else ''}"
         "</figcaption></figure>"
     )
@@ -93,39 +93,47 @@ def _rectangle(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows, at most ``SHOWN_ROWS``; page.js sorts them by the buttons in the head."""
+    """The rows, at most ``SHOWN_ROWS``; page.js sorts them by the buttons in the head.
+
+    Roles are spelt out because the narrow page lays rows out as cards, which takes a table's own roles away.
+    """
     head = "".join(
-        f'<th scope="col"><button type="button" data-sort="{key}">{label}</button></th>' if key
-        else f'<th scope="col">{label}</th>'
+        f'<th scope="col" role="columnheader"><button type="button" data-sort="{key}">{label}</button></th>' if key
+        else f'<th scope="col" role="columnheader">{label}</th>'
         for key, label in COLUMNS
     )  # fmt: skip
     body = "".join(_row(number, row) for number, row in enumerate(rows[:SHOWN_ROWS], start=1))
     more = f"The first {SHOWN_ROWS:,} of {len(rows):,} files; " if len(rows) > SHOWN_ROWS else f"{len(rows):,} files; "
     return (
         f'<p class="cxr-caption">{more}CSV and JSON hold all of them.</p>'
-        '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Results"><table class="cxr-table">'
-        f'<caption class="cxr-hidden">Answer and probability of every file</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Results"><table class="cxr-table" role="table">'
+        '<caption class="cxr-hidden">Answer and probability of every file</caption>'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
+
+
+def _cell(content: str, kind: str = "") -> str:
+    mark = f' class="{kind}"' if kind else ""
+    return f'<td role="cell"{mark}>{content}</td>'
 
 
 def _row(number: int, row: Row) -> str:
     name, result = escape(row.result.name), row.result
     picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else "—"
-    cells = f'<td class="cxr-number">{number}</td><td>{picture}</td><td class="cxr-name">{name}</td>'
+    cells = _cell(str(number), "cxr-number") + _cell(picture) + _cell(name, "cxr-name")
     if not row.answered:
         # Sorted last whichever way: a file without an answer has no place on either scale.
         keys = f'data-number="{number}" data-name="{name}" data-answer="" data-probability=""'
         kind, words = ("cxr-bad", "× NO ANSWER") if row.refused else ("cxr-flagged", "! CHECK FIRST")
-        return f'<tr class="{kind}" {keys}>{cells}<td>{words}</td><td>—</td><td>{escape(row.reasons)}</td></tr>'
-    kind = KIND[result.answer]
+        cells += _cell(words) + _cell("—") + _cell(escape(row.reasons))
+        return f'<tr role="row" class="{kind}" {keys}>{cells}</tr>'
     keys = (
         f'data-number="{number}" data-name="{name}" data-answer="{ORDER[result.answer]}" '
         f'data-probability="{result.probability:.6f}"'
     )
     mark = ' class="cxr-flagged"' if row.reasons else ""
-    remark = f"! Overridden: {escape(row.reasons)}" if row.reasons else ""
-    return (
-        f'<tr{mark} {keys}>{cells}<td class="cxr-kind-{kind}">{SYMBOL[result.answer]} {result.answer}</td>'
-        f'<td class="cxr-number">{percent(result.probability)}</td><td>{remark}</td></tr>'
-    )
+    cells += _cell(f"{SYMBOL[result.answer]} {result.answer}", f"cxr-kind-{KIND[result.answer]}")
+    cells += _cell(percent(result.probability), "cxr-number")
+    cells += _cell(f"! Overridden: {escape(row.reasons)}" if row.reasons else "")
+    return f'<tr role="row"{mark} {keys}>{cells}</tr>'

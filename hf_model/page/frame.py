@@ -13,7 +13,7 @@ TITLE = "Chest X-ray pneumonia"
 def header(population: Population | None) -> str:
     """Title and the standing line."""
     whose = "a child's" if whom.one(population) == "child" else "a"
-    return f'<header class="cxr-head"><h1>Pneumonia on {whose} chest X-ray?</h1><p>{escape(NOT_A_DEVICE)}</p></header>'
+    return f'<header class="cxr-head"><h1>Pneumonia on {whose} chest X‑ray?</h1><p>{escape(NOT_A_DEVICE)}</p></header>'
 
 
 def welcome(figures: str, population: Population | None) -> str:
@@ -31,7 +31,7 @@ def welcome(figures: str, population: Population | None) -> str:
 def formats() -> str:
     """What can be uploaded, and what happens to it."""
     return (
-        f'<p class="cxr-privacy">JPEG, PNG, TIFF, WebP, BMP or DICOM, up to {MAX_UPLOAD_BYTES >> 20} MiB. '
+        f'<p class="cxr-privacy">JPEG, PNG, TIFF, WebP, BMP or DICOM, up to {MAX_UPLOAD_BYTES >> 20} MB. '
         "Deleted within about a minute of being read.</p>"
     )
 
@@ -39,7 +39,7 @@ def formats() -> str:
 def batch_welcome() -> str:
     """What the second tab shows before the first batch."""
     return (
-        '<section class="cxr-welcome"><h2>Add files or a zip archive to get a table</h2>'
+        '<section class="cxr-welcome"><h2>Add files, a folder or a zip archive to get a table</h2>'
         "<ul><li>One row per picture with thumbnail, answer and probability; sort by any column.</li>"
         "<li>A histogram of the probabilities.</li><li>Everything as CSV and JSON.</li></ul>"
         f"<p>Up to {MAX_BATCH_FILES:,} pictures. A file that cannot be read becomes a row with its reason; the others "
@@ -47,10 +47,11 @@ def batch_welcome() -> str:
     )
 
 
-def footer(model_id: str) -> str:
+def footer(model_id: str, model_hash: str) -> str:
     """Model and privacy in a few words."""
     return (
-        f'<p class="cxr-privacy">Model: {escape(model_id)}. Privacy: uploads are deleted within about a minute of '
-        "being read, after an hour if they never are; their names and pixels are not logged, your last answers are "
-        "held in memory for an hour at most. No analytics, no cookies; the page loads nothing from anywhere else.</p>"
+        f'<p class="cxr-privacy">Model: {escape(model_id)} ({model_hash[:8]}). Privacy: uploads are deleted within '
+        "about a minute of being read, after an hour if they never are; their names and pixels are not logged, your "
+        "last answers are held in memory for an hour at most. No analytics, no cookies; the page loads nothing from "
+        "anywhere else.</p>"
     )

@@ -58,18 +58,20 @@ def viewer(pixels: np.ndarray, heat: np.ndarray | None, name: str) -> str:
     size = f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"'
     original = (
         f'<figure><div class="cxr-film"><img src="{source}" {size} alt="The uploaded radiograph {label}"></div>'
-        "<figcaption>Original</figcaption></figure>"
+        f'<figcaption><span>Original</span> <span class="cxr-file">{label}</span></figcaption></figure>'
     )
     if heat is None:
         return f'<div class="cxr-viewer cxr-single">{original}</div>'
     layer = f'<img class="cxr-heat" src="{data_uri(heat_layer(heat))}" alt="" aria-hidden="true">'
-    strongest = "No place speaks for pneumonia." if not heat.any() else "Brighter colour: more evidence for pneumonia."
+    strongest = (
+        "No place speaks for pneumonia." if not heat.any() else "Brighter colour: stronger evidence for pneumonia."
+    )
     described = f"{label} with the heat map laid over it. {strongest} {_strongest_place(heat)}"
     return (
         f'<div class="cxr-viewer">{original}<figure><div class="cxr-film"><img src="{source}" {size} alt="{described}">'
-        f'{layer}</div><figcaption>Heat map over the original <span class="cxr-scale"><span>weak</span>'
+        f'{layer}</div><figcaption><span>Heat map</span> <span class="cxr-scale"><span>evidence: none</span>'
         f'<span class="cxr-ramp" aria-hidden="true"></span><span>strong</span></span></figcaption></figure></div>'
-        f'<p class="cxr-caption">{strongest} It shows what moved the model, not where the disease is.</p>'
+        f'<p class="cxr-caption">{strongest} The map shows what moved the model; it does not outline the disease.</p>'
     )
 
 

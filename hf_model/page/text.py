@@ -22,13 +22,26 @@ def percent(value: float) -> str:
 
 
 def rounded(value: float) -> str:
-    """A share of 0 to 1 in whole percent: ``96 %``."""
-    return f"{100 * value:.0f}{UNIT}"
+    """A share of 0 to 1 in whole percent: ``96 %``; with a decimal where that would be a false 0 or 100: ``99.7 %``."""
+    return f"{_whole(value, _near_end(value))}{UNIT}"
 
 
 def interval(low: float, high: float) -> str:
-    """Two shares as ``94–98``, whole percent, for brackets behind a value."""
-    return f"{100 * low:.0f}–{100 * high:.0f}"
+    """Two shares as ``94–98``, whole percent as in ``rounded``, for brackets behind a value."""
+    fine = _near_end(low) or _near_end(high)
+    return f"{_whole(low, fine)}–{_whole(high, fine)}"
+
+
+def _near_end(value: float) -> bool:
+    """True where whole percent would be a false 0 or 100."""
+    return 0 < value < 0.005 or 0.995 <= value < 1
+
+
+def _whole(value: float, fine: bool) -> str:
+    """Percent without decimals, or with one; never a false 0 or 100."""
+    if not fine:
+        return f"{100 * value:.0f}"
+    return f"{100 * value:.1f}" if value in (0, 1) else f"{min(max(100 * value, 0.1), 99.9):.1f}"
 
 
 def note(kind: str, title: str, *paragraphs: str) -> str:

@@ -16,8 +16,8 @@ def many(population: Population | None) -> str:
 
 
 def fitted(population: Population | None) -> str:
-    """One sentence on what the weights were fitted on."""
-    return NOT_DESCRIBED if population is None else f"Fitted on {population.text}."
+    """One sentence on what the weights were trained on."""
+    return NOT_DESCRIBED if population is None else f"Trained on {population.text}."
 
 
 def outside(population: Population | None) -> str:

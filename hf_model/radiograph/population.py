@@ -23,7 +23,7 @@ KERMANY_COUNTS = (
 
 @dataclass(frozen=True)
 class Population:
-    """patients: who, in the plural. text: the same with view and place, to follow "fitted on".
+    """patients: who, in the plural. text: the same with view and place, to follow "trained on".
 
     age_years: first and last completed year of age, or None. view: ``ViewPosition`` of DICOM, or None. hospital: name
     and country, or None.
@@ -76,7 +76,7 @@ class Population:
         """What in ``Radiograph.metadata`` lies outside: a flag for the age, a note for PA instead of AP or reverse."""
         found = []
         view, age = metadata.get("view_position"), metadata.get("age_years")
-        fitted = f"the model was fitted on {self.text}"
+        fitted = f"the model was trained on {self.text}"
         if self.view and view in ("AP", "PA") and view != self.view:
             found.append(Finding(f"view-{view.lower()}", f"The header says {view} view; {fitted}.", "note"))
         if self.age_years and age is not None and not self.age_years[0] <= age < self.age_years[1] + 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,14 @@ import numpy as np
 import phantom
 import pytest
 import tiny_checkpoint
+from browsing import WAIT
+from gradio_client import Client
 from hub_standin import hub
 from PIL import Image
 
+from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
+from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 
 __all__ = ["hub"]
 
@@ -58,7 +62,9 @@ def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory, files: Files) ->
 
 @pytest.fixture(scope="session")
 def classifier(checkpoint_folder: Path) -> Classifier:
-    return Classifier.from_pretrained(checkpoint_folder, engine="openvino", cache="")
+    # f32 on purpose: "auto" measures, and on a busy machine may take the arithmetic that it did not take before
+    checkpoint = Checkpoint.open(checkpoint_folder)
+    return Classifier(checkpoint, OpenVinoEngine(checkpoint, cache="", precision="f32"))
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +113,12 @@ def server(
 
 
 @pytest.fixture(scope="session")
+def client(server: str) -> Client:
+    """A program that calls the page's API."""
+    return Client(server, verbose=False)
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """Headless Chromium; skipped with the reason where playwright or Chromium is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -116,3 +128,28 @@ def browser() -> Iterator[object]:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: object, server: str) -> Iterator[Callable[..., object]]:
+    """Opens the page in a fresh context; at the end no request may have left 127.0.0.1 and no script failed."""
+    contexts, left, broken = [], [], []
+
+    def start(width: int = 1280, height: int = 900, **options: object) -> object:
+        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
+        contexts.append(context)
+        context.set_default_timeout(WAIT)
+        page = context.new_page()
+        local = (server, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(local) else left.append(request.url))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(server)
+        page.wait_for_selector("#cxr-upload input[type=file]", state="attached")
+        return page
+
+    yield start
+    for context in contexts:
+        assert context.cookies() == []
+        context.close()
+    assert left == []
+    assert broken == []

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from hf_model.page import about
+from hf_model.page.text import interval
 from hf_model.radiograph.population import KERMANY, Population
 
 
@@ -19,7 +20,7 @@ def test_table_shows_the_figures_of_metrics_json(checkpoint_folder: Path) -> Non
         for rate in about.RATES:
             figure = record["points"][name][rate]
             low, high = figure["interval"]
-            assert f"<td>{100 * figure['value']:.1f}\u00a0% ({100 * low:.0f}–{100 * high:.0f})</td>" in html
+            assert f"<td>{100 * figure['value']:.1f}\u00a0% ({interval(low, high)})</td>" in html
     assert "<td>3,657</td><td>2,100</td><td>945</td><td>2,712</td>" in html
     assert "No figure here speaks for adults" in html
 
@@ -27,8 +28,33 @@ def test_table_shows_the_figures_of_metrics_json(checkpoint_folder: Path) -> Non
 def test_limits_name_the_checkpoints_own_population() -> None:
     assert "children aged one to five from one hospital in Guangzhou" in about.about({}, "shipped", KERMANY)
     adults = about.about({}, "mine", Population("adults", "PA films of <adults>", (18.0, 90.0), "PA"))
-    assert "Fitted on PA films of &lt;adults&gt;. No figure here speaks for patients of another kind." in adults
+    assert "Trained on PA films of &lt;adults&gt;. No figure here speaks for patients of another kind." in adults
     assert "Guangzhou" not in adults
+
+
+def test_input_checks_are_shown_as_recorded() -> None:
+    share = {"value": 0.0058, "interval": [0.004, 0.0082]}
+    tally = {"pictures": 5216, "held_back": share, "bar": "at most 0.02"}
+    kind = {"group": "photographs", "kind": "in grey", "pictures": 27, "held_back": {"value": 1, "interval": [0.88, 1]}}
+    record = {
+        "radiographs": {"dataset": "films", "split": "train", "pictures": 5216},
+        "groups": {"photographs": {**kind, "bar": "at least 0.95"}, "radiographs": tally},
+        "kinds": [kind],
+    }
+    html = about.about({"input_checks": record}, "x")
+    row = (
+        '<tr><th scope="row">radiographs</th><td>at most 2\u00a0%</td><td>5,216</td><td>0.6\u00a0% (0.4–0.8)</td></tr>'
+    )
+    assert row in html
+    assert html.index(row) < html.index("at least 95\u00a0%")
+    assert '<th scope="row">photographs</th><td>in grey</td><td>27</td><td>100.0\u00a0% (88–100)</td>' in html
+    assert "Radiographs: 5,216 of films, train split." in html
+    assert about.checks_table(None) == ""
+
+
+def test_no_path_of_a_machine_is_shown() -> None:
+    html = about.data_table({"dataset": "../shared/films", "splits": {"train": {"images": 3}}})
+    assert "<p>films. No patient" in html
 
 
 def test_checkpoint_without_metrics_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import phantom
@@ -14,7 +15,8 @@ from hf_model.inference.heat_map import overlay
 from hf_model.page.answer import answer_card
 from hf_model.page.operating import Performance, Rate
 from hf_model.page.pictures import heat_layer, shrink, viewer
-from hf_model.page.text import percent
+from hf_model.page.text import interval, percent, rounded
+from hf_model.radiograph.population import KERMANY
 
 PROOF = {"target": 0.9, "confidence": 0.9, "patients": 90, "patients_needed": 22, "errors": 1, "allowed_errors": 3}
 
@@ -63,6 +65,18 @@ def test_band_follows_a_threshold_beyond_it() -> None:
     assert "between rule-out (20.0\u00a0%) and rule-in (90.0\u00a0%)" in card
 
 
+def test_card_speaks_of_the_checkpoints_own_population() -> None:
+    known, unknown = (answer_card(LIKELY, 0.9, 0.4, decision(), None, whose) for whose in (KERMANY, None))
+    assert "holds for children aged one to five as in the training data, of whom 74\u00a0% have pneumonia" in known
+    assert "No figure here speaks for adults." in known
+    assert "The population is not described by this checkpoint." in unknown
+    assert "child" not in unknown
+    local = replace(decision(), provenance={"recalibrated": True, "dataset": "<ward>"})
+    assert "The probability was refitted on &lt;ward&gt;, of whom" in answer_card(
+        LIKELY, 0.9, 0.4, local, None, KERMANY
+    )
+
+
 def test_uncalibrated_checkpoint_says_so_and_has_no_band() -> None:
     card = answer_card(LIKELY, 0.6, 0.5, Decision(), None)
     assert "not calibrated" in card
@@ -74,6 +88,21 @@ def test_uncalibrated_checkpoint_says_so_and_has_no_band() -> None:
 )
 def test_percent_never_claims_a_false_certainty(value: float, words: str) -> None:
     assert percent(value) == f"{words}\u00a0%"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.997, "99.7"), (0.9999, "99.9"), (1, "100"), (0.964, "96"), (0.004, "0.4"), (0, "0")]
+)
+def test_rounding_claims_no_false_certainty_either(value: float, words: str) -> None:
+    assert rounded(value) == f"{words}\u00a0%"
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [((0.93, 0.97), "93–97"), ((0.9856, 0.99955), "98.6–99.9"), ((0.990, 1), "99–100"), ((0, 0.004), "0.0–0.4")],
+)
+def test_ends_of_an_interval_have_the_same_decimals(ends: tuple[float, float], words: str) -> None:
+    assert interval(*ends) == words
 
 
 @pytest.mark.parametrize("opacity", [0.3, 1.0])

@@ -74,14 +74,16 @@ def test_model_id_on_the_hub_gives_the_numbers_of_the_command_line(
     with served(environment, "app.py") as url:
         client = Client(url, verbose=False)
         answers = [client.predict(file=handle_file(file), api_name="/predict") for file in (files.sick, files.inverted)]
-        assert "Model: tester/chest." in httpx.get(f"{url}/config").text
+        assert "Model: tester/chest (" in httpx.get(f"{url}/config").text
     assert [answer["answer"] for answer in answers] == ["PNEUMONIA LIKELY", None]
     command = [str(files.sick), str(files.inverted), "--checkpoint", "tester/chest", "--format", "json"]
     assert predict_cli.main(command) == 0
     printed = json.loads(capsys.readouterr().out)
     for answer, row in zip(answers, printed, strict=True):
-        for key in answer.keys() - {"timing_ms", "name"}:
+        same = answer["engine"] == row["engine"]  # each start measures which arithmetic is faster here
+        for key in answer.keys() - {"timing_ms", "name", "engine"} - (set() if same else {"logits", "probability"}):
             assert answer[key] == row[key], key
+    assert answers[0]["probability"] == pytest.approx(0.87, abs=1e-4 if answers[0]["engine"].endswith("f32") else 0.03)
     assert any("tester/chest/resolve" in request and "model.safetensors" in request for request in hub.requests)
 
 
@@ -92,5 +94,6 @@ def test_app_works_without_a_network(files: Path, tmp_path: Path) -> None:
     with served(environment, "-c", ALONE) as url:
         answer = Client(url, verbose=False).predict(file=handle_file(files.sick), override=True, api_name="/predict")
     expected = Classifier.from_pretrained().predict(files.sick)
-    assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
+    same = answer["engine"] == expected.engine
+    assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5 if same else 0.02)
     assert answer["model_hash"] == expected.model_hash

@@ -211,7 +211,7 @@ def test_what_lies_outside_the_population_is_found_by_the_population(elements, c
     assert radiograph.findings == ()
     (finding,) = KERMANY.findings(radiograph.metadata)
     assert (finding.code, finding.severity) == (code, "note" if code == "view-pa" else "flag")
-    assert finding.message.endswith(f"the model was fitted on {KERMANY.text}.")
+    assert finding.message.endswith(f"the model was trained on {KERMANY.text}.")
 
 
 @pytest.mark.parametrize(
