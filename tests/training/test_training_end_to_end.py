@@ -140,6 +140,9 @@ def test_every_wrong_test_picture_is_on_the_page_of_the_run_and_on_nothing_that_
     page = (trained / "report" / "index.html").read_text()
     assert page.count('<li class="case">') == wrong
     assert page.count("data:image/jpeg;base64,") == 2 * wrong  # the picture, and the heat map over it
+    assert "As it is served" in page
+    assert page.count('<th scope="row">openvino-f32</th>') == 2
+    assert "240 full-size originals of development pictures" in page
     shipped = [upload.path for upload in checkpoint_files(trained)]
     assert not [path for path in shipped if path.startswith("report/")]
     assert {"evaluation.html", "figures/roc.svg"} <= set(shipped)
