@@ -17,7 +17,7 @@ def _engines(engines: dict[str, dict[str, dict[str, Any]]]) -> str:
     if not engines:
         return ""
     rows = [
-        [f"{engine}, {name}", f"{found['max_logit_difference']:.1e}", f"{found['max_probability_difference']:.1e}",
+        [engine, name, f"{found['max_logit_difference']:.1e}", f"{found['max_probability_difference']:.1e}",
          f"{found['flips']} of {found['n']}", found["flips_outside_band"]]
         for engine, parts in engines.items()
         for name, found in parts.items()
@@ -25,10 +25,10 @@ def _engines(engines: dict[str, dict[str, dict[str, Any]]]) -> str:
     band = next(iter(next(iter(engines.values())).values()))["band"]
     lead = text(
         "Every figure of this page is from torch in float32. The exported graph, in each precision that the machine "
-        "has, on the same pictures:"
+        "has, on the same pictures: the largest difference of a logit and of a probability, decisions that flip, and "
+        f"those of them whose probability is more than {band:g} from the threshold."
     )
-    head = ["Engine and pictures", "Largest difference of a logit", "of a probability", "Decisions that change",
-            f"... more than {band:g} from the threshold"]  # fmt: skip
+    head = ["Engine", "Pictures", "Logit", "Probability", "Flips", "Flips outside"]
     return lead + table(head, rows)
 
 
@@ -41,8 +41,9 @@ def _checks(checks: dict[str, dict[str, Any]]) -> str:
         for name, found in checks.items()
     ]  # fmt: skip
     lead = text(
-        "Uploads are checked before they are answered. These pictures are all radiographs of the kind the model knows, "
-        "so whatever is held up here is a false alarm (it is counted in every figure all the same):"
+        "Uploads are checked before they are answered. These pictures are of the data set that the model was trained "
+        "on, so what is held up here is a false alarm, if the data set holds nothing else (it is counted in every "
+        "figure all the same):"
     )
     head = ["Pictures", "Number", "Flagged", "Refused", "By the feature gate", "By pixels or header", "Findings"]
     return lead + table(head, rows, "Shares with Wilson 95 % intervals.")

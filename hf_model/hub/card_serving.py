@@ -39,7 +39,7 @@ def _checks(gate: dict[str, Any]) -> list[str]:
     if not rows:
         return []
     text = (
-        "Uploads are checked before they are answered. The test pictures are radiographs of the kind that the model "
-        "knows, so whatever is held up here is a false alarm:"
+        "Uploads are checked before they are answered. The test pictures are of the data set that the model was "
+        "trained on, so what is held up here is a false alarm, if the data set holds nothing else:"
     )
     return [text, markdown_table(["Rendering", "Pictures", *kinds.values()], rows)]

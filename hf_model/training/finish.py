@@ -15,6 +15,7 @@ from accelerate.utils import extract_model_from_parallel
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
 from hf_model.evaluation.comparison import rendering_agreement
@@ -73,6 +74,8 @@ class Finisher:
         return self._scores(main.pixels[rows], main.labels[rows], [main.names[i] for i in rows], patients, split)
 
     def _scores(self, pixels, labels, names, patients, what: str) -> Scores:
+        if self.data.patient_column is not None:  # scores are published with the weights, a hospital's numbers not
+            patients = anonymous_keys(patients)
         batches = self._batches(PlainRows(pixels, labels))
         return Scores(compute_logits(self.base.model, batches, self.device, what), labels, names, patients)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generated import write_image_folder
+from datasets import Dataset, Features, Value
+from datasets import Image as ImageColumn
+from generated import chest, write_image_folder
 from PIL import Image
 from safetensors.torch import load_file
 from statsmodels.stats.proportion import proportion_confint
@@ -137,6 +140,9 @@ def test_every_wrong_test_picture_is_on_the_page_of_the_run_and_on_nothing_that_
     page = (trained / "report" / "index.html").read_text()
     assert page.count('<li class="case">') == wrong
     assert page.count("data:image/jpeg;base64,") == 2 * wrong  # the picture, and the heat map over it
+    assert "As it is served" in page
+    assert page.count('<th scope="row">openvino-f32</th>') == 2
+    assert "240 full-size originals of development pictures" in page
     shipped = [upload.path for upload in checkpoint_files(trained)]
     assert not [path for path in shipped if path.startswith("report/")]
     assert {"evaluation.html", "figures/roc.svg"} <= set(shipped)
@@ -272,3 +278,28 @@ def test_the_command_that_is_recorded_hides_the_token() -> None:
 
     line = command_line("train.py", ["--hub_token", "hf_secret", "--seed", "1", "--hub_token=hf_other"])
     assert line == "python train.py --hub_token '***' --seed 1 '--hub_token=***'"
+
+
+def test_patient_numbers_of_a_column_are_not_written_down(tiny_base: Path, tmp_path: Path) -> None:
+    """Parquet with a hospital number, and file names that repeat: everything joins by row."""
+    numbers = [f"MRN-{i // 2}" for i in range(160)]
+    pictures = [Image.fromarray(chest(i, pneumonia=i // 2 % 2 == 1)) for i in range(160)]
+    encoded = []
+    for picture in pictures:
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        encoded.append({"bytes": buffer.getvalue(), "path": "scan.png"})
+    features = Features({"image": ImageColumn(decode=False), "label": Value("int64"), "who": Value("string")})
+    rows = {"image": encoded, "label": [i // 2 % 2 for i in range(160)], "who": numbers}
+    (tmp_path / "clinic").mkdir()
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "clinic" / "train.parquet")
+    argv = ["--dataset", str(tmp_path / "clinic"), "--patient_column", "who", "--base_model", str(tiny_base), *BRIEF]
+    out = tmp_path / "out"
+    assert train.main([*argv, "--output_dir", str(out), "--num_train_epochs", "0", "--test_fraction", "0.2"]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["data"]["patient_key"] == "column who"
+    assert metrics["test"]["clinic"]["patients"] == metrics["test"]["clinic"]["n"] / 2
+    assert set(Scores.from_csv(out / "scores" / "test-clinic.csv").names) == {"scan.png"}
+    written = [path for path in out.rglob("*") if path.suffix in (".csv", ".json", ".md", ".html")]
+    assert {"metrics.json", "calibration.csv", "index.html"} <= {path.name for path in written}
+    assert not [path.name for path in written if "MRN-" in path.read_text()]
