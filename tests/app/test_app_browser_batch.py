@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -90,3 +91,25 @@ def test_a_folder_is_taken_whole(open_page: Callable, files: Path, tmp_path: Pat
     page.wait_for_selector(".cxr-table")
     names = page.locator(".cxr-table tbody tr").evaluate_all("rows => rows.map(row => row.dataset.name)")
     assert sorted(names) == ["clear.png", "sick.png"]
+
+
+def test_a_dropped_folder_is_walked_through(open_page: Callable, files: Path) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Many pictures").click()
+    # A script cannot put a directory into a DataTransfer, so the event brings the entries that a browser would give.
+    page.evaluate(
+        """data => {
+            const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+            const file = name => ({ isFile: true, isDirectory: false, file: done => done(new File([bytes], name)) });
+            const folder = (...entries) => ({ isFile: false, isDirectory: true, createReader: () => ({
+                readEntries: done => done(entries.splice(0, 2)) }) });
+            const event = new Event("drop", { bubbles: true, cancelable: true });
+            const root = folder(file("one.png"), file(".hidden"), folder(file("two.png")));
+            event.dataTransfer = { items: [{ webkitGetAsEntry: () => root }] };
+            document.querySelector("#cxr-files button").dispatchEvent(event);
+        }""",
+        base64.b64encode(files.clear.read_bytes()).decode(),
+    )
+    page.wait_for_selector(".cxr-table")
+    names = page.locator(".cxr-table tbody tr").evaluate_all("rows => rows.map(row => row.dataset.name)")
+    assert names == ["one.png", "two.png"]

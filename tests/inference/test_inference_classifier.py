@@ -170,7 +170,7 @@ def test_gate_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path)
 
 
 def test_json_is_stable(classifier: Classifier) -> None:
-    content = classifier.predict(FILES[0], name="a.png").to_dict(heat_map=True)
+    content = classifier.predict(FILES[0], name="a.png").override().to_dict(heat_map=True)
     assert json.loads(json.dumps(content)) == content
     heat = Image.open(io.BytesIO(base64.b64decode(content["heat_map"])))
     assert (heat.mode, heat.size, heat.format) == ("L", (64, 64), "PNG")
