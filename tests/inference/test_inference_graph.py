@@ -146,6 +146,23 @@ def test_precision_is_measured(capabilities, seconds, shift, expected, monkeypat
     assert ("bf16" in loaded) is ("BF16" in capabilities)
 
 
+@pytest.mark.parametrize(("temperature", "expected"), [(0.7, "f32"), (0.8, "bf16"), (2.0, "bf16")])
+def test_the_calibration_s_temperature_counts(temperature: float, expected: str, monkeypatch) -> None:
+    """A margin of 0.03 is 0.03 / T log-odds and at most a quarter of that in probability: 0.0107, 0.0094, 0.0038."""
+    load = fake_loader({"f32": 1.0, "bf16": 0.5}, 0.03, [], monkeypatch)
+    assert choose_precision(load, ["BF16"], golden_inputs(16, 16), temperature) == expected
+
+
+def test_probabilities_near_one_hide_no_shift(monkeypatch) -> None:
+    load = fake_loader({"f32": 1.0, "bf16": 0.5}, 0.05, [], monkeypatch)
+    sure = {precision: load(precision) for precision in ("f32", "bf16")}
+
+    def far(precision: str):
+        return lambda picture: sure[precision](picture) + np.array([[-20.0, 0.0]], np.float32)
+
+    assert choose_precision(far, ["BF16"], golden_inputs(16, 16)) == "f32"
+
+
 def test_the_engine_sets_its_precision_on_purpose(openvino_engine: OpenVinoEngine) -> None:
     request = openvino_engine._quick.get()
     openvino_engine._quick.put(request)

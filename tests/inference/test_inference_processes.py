@@ -34,7 +34,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_two_processes_write_what_one_writes(folder: Path, exported_folder: Path, tmp_path: Path) -> None:
-    options = ["--checkpoint", str(exported_folder), "--engine", "openvino"]
+    options = ["--checkpoint", str(exported_folder), "--engine", "openvino", "--override"]
     assert main([str(folder), "--output", str(tmp_path / "alone.csv"), *options]) == 0
     together = str(tmp_path / "together.csv")
     command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "hf_model", "predict", str(folder)]

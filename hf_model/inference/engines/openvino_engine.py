@@ -114,7 +114,7 @@ class OpenVinoEngine:
             return lambda picture: self._infer(request, picture[0])["logits"]
 
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return choose_precision(load, capabilities, golden_inputs(*self._size))
+        return choose_precision(load, capabilities, golden_inputs(*self._size), checkpoint.decision.temperature)
 
 
 def _writable(cache: str | Path | None) -> str | None:
