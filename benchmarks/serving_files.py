@@ -138,7 +138,8 @@ def table(section: dict[str, Any]) -> str:
         [
             markdown.grid(["", "median a file (10 to 90 %)", "of the pipeline"], rows),
             f"{section['pictures']} originals of training pictures, one at a time, `{section['engine']}`; by means the "
-            f"ratio is {markdown.ratio(section['ratio_of_means'])}. Where the time of a file goes (medians):",
+            f"ratio is {markdown.ratio(section['ratio_of_means'])}. Each step alone "
+            "(medians; in all of them together one core checks while the other resizes):",
             markdown.grid(["pictures", *STEPS], split),
             "Decoding a JPEG at 1/2, 1/4 or 1/8 by libjpeg, as long as this much is left (in use: 4):",
             markdown.grid(["left at least", "pictures touched", "largest move of a probability", "decode"], variants),

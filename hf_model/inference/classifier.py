@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Classifier:
         self.gate: FeatureGate | None = checkpoint.gate
         self.engine_name = engine.name
         self._engine = engine
+        self._helpers = ThreadPoolExecutor(2, thread_name_prefix="check")
 
     @classmethod
     def from_pretrained(
@@ -128,7 +130,7 @@ class Classifier:
 
         return ordered(work, jobs, self._engine.workers)
 
-    def _read(self, source: Content, name: str | None) -> _Ready:
+    def _read(self, source: Content, name: str | None, *, bulk: bool = False) -> _Ready:
         """Decode (unless it is done), check and resize one file."""
         start = time.perf_counter()
         side = max(self.preprocessing.height, self.preprocessing.width)
@@ -136,10 +138,13 @@ class Classifier:
         if not isinstance(source, Radiograph):
             # read_radiograph keeps twice the side that it is given
             radiograph = read_radiograph(source, name=name, target_side=FINER * side // 2)
-        findings = check_radiograph(radiograph)
         decode = _milliseconds(start)
         start = time.perf_counter()
+        # Pillow and NumPy let go of the interpreter: alone, one core checks while the other resizes. Of many pictures
+        # each core has one of its own.
+        checking = None if bulk else self._helpers.submit(check_radiograph, radiograph)
         pixels = self.preprocessing.resize(radiograph.pixels)
+        findings = check_radiograph(radiograph) if checking is None else checking.result()
         return _Ready(radiograph, pixels, findings, decode, _milliseconds(start))
 
     def _chunk(self, chunk: list[Source], threshold: float | None, heat_map: bool) -> list[Prediction | Failure]:
@@ -148,7 +153,7 @@ class Classifier:
         for source in chunk:
             name, content = source if isinstance(source, tuple) else (None, source)
             try:
-                results.append(self._read(content, name))
+                results.append(self._read(content, name, bulk=True))
             except UnreadableRadiograph as error:
                 results.append(Failure(name or _name_of(content), error.code, str(error)))
         ready = [item for item in results if isinstance(item, _Ready)]

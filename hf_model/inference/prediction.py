@@ -23,7 +23,7 @@ PRECISION = 6
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of wall time: reading and checking the file, resizing, the model with its map; all together."""
+    """Milliseconds of wall time: reading the file, checking and resizing, the model with its map; all together."""
 
     decode: float
     preprocess: float
