@@ -132,6 +132,7 @@ def many_pictures(handlers: Handlers) -> None:
 def about_model(tab: gr.Tab, classifier: Classifier, folder: Path | None) -> None:
     """The checkpoint's own files, read when the tab is first opened."""
     gr.HTML(about.about(classifier.metrics, classifier.model_id, classifier.population))
+    gr.HTML(about.audit(folder))
     images = gr.HTML()
     with gr.Accordion("Model card", open=False):
         gr.Markdown(about.card(folder))

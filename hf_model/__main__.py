@@ -15,6 +15,7 @@ COMMANDS = {
     "export": ("hf_model.inference.export_cli", "make the OpenVINO graph that serves a checkpoint"),
     "promote": ("hf_model.hub.promote_cli", "make a trained folder the shipped checkpoint"),
     "push": ("hf_model.hub.push_cli", "publish a checkpoint folder on the Hub"),
+    "readme": ("hf_model.readme_cli", "put stored figures into README"),
     "benchmark": ("hf_model.benchmark_cli", "measure speed beside what a user would run instead"),
     "deploy": ("hf_model.hub.deploy_cli", "publish the page as a Space"),
 }

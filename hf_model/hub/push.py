@@ -34,6 +34,7 @@ OPTIONAL = (
     "LICENSE",
     "training_curves.png",
     "confusion_matrix.png",
+    "audit.json",
     "evaluation.html",
     "figures/*.png",
     "figures/*.svg",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,28 @@ def _drawn(path: Path) -> str:
     return (
         f'<figure><img src="data:image/png;base64,{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
     )
+
+
+def audit(folder: str | Path | None) -> str:
+    """The data audit's findings as HTML, from ``audit.json`` of the checkpoint folder; "" without one.
+
+    Findings on the model are left out where they are of other weights than ``metrics.json`` names.
+    """
+    path = Path(folder or "") / "audit.json"
+    if folder is None or not path.is_file():
+        return ""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        findings = [(finding["topic"], finding["text"]) for finding in record["findings"]]
+        of_model = (record.get("model") or {}).get("weights_sha256")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return note("warn", "No audit", f"{path.name} of this checkpoint cannot be read.")
+    metrics = Path(folder) / "metrics.json"
+    stored = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
+    other = of_model is not None and of_model != stored.get("weights_sha256")
+    items = "".join(f"<li>{escape(text)}</li>" for topic, text in findings if not (other and topic == "model"))
+    data = f"{escape(str(record.get('name', 'the data')))}, {record.get('rows', 0):,} pictures"
+    return f'<div class="cxr-about"><h2>What an audit of the data found</h2><p>{data}.</p><ul>{items}</ul></div>'
 
 
 def card(folder: str | Path | None) -> str:

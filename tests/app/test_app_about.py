@@ -88,3 +88,22 @@ def test_figures_are_embedded_from_the_folder(checkpoint_folder: Path, tmp_path:
     content = base64.b64encode((checkpoint_folder / "confusion_matrix.png").read_bytes()).decode()
     assert f'src="data:image/png;base64,{content}" alt="Answers and truth on the held-out pictures"' in html
     assert about.figures(tmp_path) == ""
+
+
+def test_audit_findings_are_shown_unless_they_are_of_other_weights(tmp_path: Path) -> None:
+    assert about.audit(None) == about.audit(tmp_path) == ""
+    findings = [
+        {"topic": "labels", "text": "17 of 5,232 labels look <wrong>."},
+        {"topic": "model", "text": "Without lungs 0.901."},
+    ]
+    record = {"name": "films", "rows": 5232, "findings": findings, "model": {"weights_sha256": "a1"}}
+    (tmp_path / "audit.json").write_text(json.dumps(record))
+    (tmp_path / "metrics.json").write_text(json.dumps({"weights_sha256": "a1"}))
+    html = about.audit(tmp_path)
+    assert "films, 5,232 pictures" in html
+    assert "<li>17 of 5,232 labels look &lt;wrong&gt;.</li><li>Without lungs 0.901.</li>" in html
+    (tmp_path / "metrics.json").write_text(json.dumps({"weights_sha256": "b2"}))
+    assert "<li>Without lungs" not in about.audit(tmp_path)
+    assert "<li>17 of" in about.audit(tmp_path)
+    (tmp_path / "audit.json").write_text("[]")
+    assert "cannot be read" in about.audit(tmp_path)

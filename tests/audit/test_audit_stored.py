@@ -1,12 +1,13 @@
-"""The stored audit of the published data, docs/audit.json: names nobody's picture, and adds up."""
+"""The stored audit of the published data, hf_model/checkpoint/audit.json: names nobody's picture, and adds up."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
-FILE = Path(__file__).parents[2] / "docs" / "audit.json"
+from hf_model.config import CHECKPOINT_DIR
+
+FILE = CHECKPOINT_DIR / "audit.json"
 STORED = json.loads(FILE.read_text(encoding="utf-8"))
 
 

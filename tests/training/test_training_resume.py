@@ -1,0 +1,154 @@
+"""Interrupted, resumed and refused runs; the test split is opened once whatever happens."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset, Features, Value
+from datasets import Image as ImageColumn
+from generated import chest
+from PIL import Image
+from safetensors.torch import load_file
+from training_runs import BRIEF, run
+
+import train
+from hf_model.evaluation import sealing
+from hf_model.evaluation.scores import Scores
+from hf_model.training import opening
+
+
+def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
+    # the state after the first epoch, as a killed run leaves it, and a half-written one after it
+    out = tmp_path / "killed"
+    shutil.copytree(trained / "stages" / "head", out / "stages" / "head")
+    states = sorted((trained / "stages" / "fine_tuning").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    shutil.copytree(states[0], out / "stages" / "fine_tuning" / states[0].name)
+    broken = out / "stages" / "fine_tuning" / "checkpoint-9999"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"half")
+    run(renderings, tiny_base, out, "--resume")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["stages"][1]["resumed_from"] == [int(states[0].name.split("-")[1])]
+    assert not broken.exists()
+    expected, found = load_file(trained / "model.safetensors"), load_file(out / "model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_resumed_run_does_not_open_the_test_split_again(
+    trained: Path, renderings, tiny_base, tmp_path, monkeypatch
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = json.loads((out / "metrics.json").read_text())
+    pages = [out / "report" / "index.html", out / "evaluation.html"]
+    thumbnails = pages[0].read_text().count("image/jpeg")
+    for page in pages:
+        page.unlink()
+    monkeypatch.setattr(opening, "_serve", None)  # whatever opens the split fails here
+    monkeypatch.setattr(sealing, "open_test", None)
+    run(renderings, tiny_base, out, "--resume")
+    after = json.loads((out / "metrics.json").read_text())
+    assert after["test_openings"] == before["test_openings"]
+    for key in ("test", "renderings", "engines", "gate"):
+        assert after[key] == before[key]
+    assert pages[0].read_text().count("image/jpeg") == thumbnails > 0
+    assert pages[1].exists()
+
+
+def test_without_what_the_opening_kept_the_report_has_the_stored_logits(
+    trained: Path, renderings, tiny_base, tmp_path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "report")
+    before = json.loads((out / "metrics.json").read_text())
+    run(renderings, tiny_base, out, "--resume")
+    after = json.loads((out / "metrics.json").read_text())
+    assert (after["test"], after["test_openings"]) == (before["test"], before["test_openings"])
+    assert (after["engines"], after["gate"]["test"]) == ({}, {})
+    page = (out / "report" / "index.html").read_text()
+    assert "image/jpeg" not in page
+    assert all(case["name"] in page for case in json.loads((out / "report" / "metrics.json").read_text())["errors"])
+
+
+def test_an_opening_stays_on_record(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = json.loads((out / "metrics.json").read_text())["test_openings"]
+    run(renderings, tiny_base, out, "--resume", "--no_open_test")
+    assert json.loads((out / "metrics.json").read_text())["test_openings"] == before
+
+
+def test_closed_test_split_stays_closed(renderings, tiny_base: Path, tmp_path: Path) -> None:
+    out = run(renderings, tiny_base, tmp_path / "closed", "--no_open_test", "--max_train_samples", "200")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert "test" not in metrics
+    assert "test_openings" not in metrics
+    assert not list((out / "scores").glob("test-*"))
+    content = json.loads((out / "report" / "metrics.json").read_text())
+    assert (content["role"], content["split"], content["test_opening"]) == (
+        "development",
+        "development-validation",
+        None,
+    )
+    assert content["record"] == metrics["development_validation"]
+
+
+def test_resume_with_other_splits_is_refused(trained: Path, renderings, tiny_base, tmp_path, capsys) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    argv = ["--dataset", str(renderings[0]), "--renderings", str(renderings[1]), "--base_model", str(tiny_base)]
+    argv += ["--output_dir", str(out), "--num_train_epochs", "2", *BRIEF]
+    assert train.main([*argv, "--seed", "7", "--resume"]) == 1
+    assert "begun with another recipe, splits" in capsys.readouterr().err
+    assert train.main(argv) == 1
+    assert "holds a finished checkpoint" in capsys.readouterr().err
+
+
+def test_missing_originals_are_said_before_training(renderings, tiny_base, tmp_path, capsys) -> None:
+    argv = ["--dataset", str(renderings[0]), "--base_model", str(tiny_base), "--output_dir", str(tmp_path / "o")]
+    assert train.main([*argv, "--originals", str(tmp_path / "none")]) == 1
+    assert f"--originals {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_missing_data_set_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    assert train.main(["--dataset", str(tmp_path / "none"), "--output_dir", str(tmp_path / "o")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_the_command_that_is_recorded_hides_the_token() -> None:
+    from hf_model.training.records import command_line
+
+    line = command_line("train.py", ["--hub_token", "hf_secret", "--seed", "1", "--hub_token=hf_other"])
+    assert line == "python train.py --hub_token '***' --seed 1 '--hub_token=***'"
+
+
+def test_patient_numbers_of_a_column_are_not_written_down(tiny_base: Path, tmp_path: Path) -> None:
+    """Parquet with a hospital number, and file names that repeat: everything joins by row."""
+    numbers = [f"MRN-{i // 2}" for i in range(160)]
+    pictures = [Image.fromarray(chest(i, pneumonia=i // 2 % 2 == 1)) for i in range(160)]
+    encoded = []
+    for picture in pictures:
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        encoded.append({"bytes": buffer.getvalue(), "path": "scan.png"})
+    features = Features({"image": ImageColumn(decode=False), "label": Value("int64"), "who": Value("string")})
+    rows = {"image": encoded, "label": [i // 2 % 2 for i in range(160)], "who": numbers}
+    (tmp_path / "clinic").mkdir()
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "clinic" / "train.parquet")
+    argv = ["--dataset", str(tmp_path / "clinic"), "--patient_column", "who", "--base_model", str(tiny_base), *BRIEF]
+    out = tmp_path / "out"
+    assert train.main([*argv, "--output_dir", str(out), "--num_train_epochs", "0", "--test_fraction", "0.2"]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["data"]["patient_key"] == "column who"
+    assert metrics["test"]["clinic"]["patients"] == metrics["test"]["clinic"]["n"] / 2
+    assert set(Scores.from_csv(out / "scores" / "test-clinic.csv").names) == {"scan.png"}
+    written = [path for path in out.rglob("*") if path.suffix in (".csv", ".json", ".md", ".html")]
+    assert {"metrics.json", "calibration.csv", "index.html"} <= {path.name for path in written}
+    assert not [path.name for path in written if "MRN-" in path.read_text()]
