@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from benchmarks import machine
-
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
 def grid(header: list[str], rows: list[list[Any]]) -> str:
@@ -70,18 +67,3 @@ def readme_tables(results: dict[str, Any]) -> str:
             shown = where
         parts.append(section_text(available[name], section, with_machine=False))
     return "\n".join(parts)
-
-
-def readme_block(text: str) -> str:
-    """What stands between the markers of a README. ValueError if they are missing."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"README.md needs one line {BEGIN} and after it one line {END}, and the tables go between")
-    return text.split(BEGIN, 1)[1].split(END, 1)[0]
-
-
-def rewrite_readme(readme: Path, results: dict[str, Any]) -> None:
-    """Put the stored results between README's markers."""
-    text = readme.read_text(encoding="utf-8")
-    old = readme_block(text)
-    new = f"\n{readme_tables(results)}"
-    readme.write_text(text.replace(f"{BEGIN}{old}{END}", f"{BEGIN}{new}{END}"), encoding="utf-8")

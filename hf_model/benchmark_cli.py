@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         return 2
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from benchmarks import frame, markdown
+    from benchmarks import frame
 
     output = Path(arguments.output) if arguments.output else None if arguments.quick else frame.RESULTS
     try:
@@ -33,15 +33,12 @@ def main(argv: list[str]) -> int:
             return 0
         if output is not None:
             frame.load(output)  # a file that cannot be merged with is found before an hour of measuring
-        if arguments.names or not arguments.readme:
-            names = frame.chosen(arguments.names, frame.discover())
-            if len(names) == 1:
-                frame.run_one(names[0], quick=arguments.quick, output=output, say=_say)
-            elif failed := frame.run_each(names, quick=arguments.quick, output=output):
-                print(f"benchmark: {', '.join(failed)} failed; the reason stands above.", file=sys.stderr)
-                return 1
-        if arguments.readme:
-            markdown.rewrite_readme(ROOT / "README.md", frame.load(output or frame.RESULTS))
+        names = frame.chosen(arguments.names, frame.discover())
+        if len(names) == 1:
+            frame.run_one(names[0], quick=arguments.quick, output=output, say=_say)
+        elif failed := frame.run_each(names, quick=arguments.quick, output=output):
+            print(f"benchmark: {', '.join(failed)} failed; the reason stands above.", file=sys.stderr)
+            return 1
     except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
@@ -57,9 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="what there is")
     parser.add_argument("--quick", action="store_true", help="few pictures; nothing is stored unless --output is given")
     parser.add_argument("--output", metavar="FILE", help="where results are merged into (benchmarks/results.json)")
-    parser.add_argument(
-        "--readme", action="store_true", help="rewrite README's tables from the stored results (alone: run nothing)"
-    )
     return parser
 
 

@@ -1,7 +1,7 @@
 """``python -m hf_model readme``: README's figures from the files that hold them. Only a clone of the repository has it.
 
 Between ``<!-- NAME -->`` and ``<!-- /NAME -->`` stands what the stored results say: ``results`` (the shipped
-checkpoint's metrics.json), ``audit`` (hf_model/checkpoint/audit.json), ``experiments`` (docs/experiments.md) and ``benchmarks``
+checkpoint's metrics.json), ``audit`` (its audit.json), ``experiments`` (docs/experiments.md) and ``benchmarks``
 (benchmarks/results.json). A test holds README equal to this.
 """
 

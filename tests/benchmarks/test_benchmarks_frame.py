@@ -147,21 +147,15 @@ def test_numbers_and_grid() -> None:
     assert [markdown.mib(411.7), markdown.mib(None)] == ["412 MiB", ""]
 
 
-def test_readme_s_block_is_replaced_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "discover", lambda: {"serving_x": MODULE})
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{markdown.BEGIN}\nold\n{markdown.END}\nafter\n")
-    results = {"schema": 1, "sections": {"serving_x": SECTION}}
-    markdown.rewrite_readme(readme, results)
-    text = readme.read_text()
-    assert text.startswith(f"before\n{markdown.BEGIN}\nMeasured on: A processor, 2 cores")
-    assert text.endswith(f"value 3\n{markdown.END}\nafter\n")
-    assert "### A title" in text
-    assert "old" not in text
+def test_readme_s_tables_name_the_machine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "discover", lambda: {"serving_x": MODULE, "serving_y": MODULE})
+    text = markdown.readme_tables({"schema": 1, "sections": {"serving_x": SECTION, "serving_y": SECTION}})
+    assert text.startswith("Measured on: A processor, 2 cores")
+    assert text.count("Measured on") == 1
+    assert text.count("### A title") == 2
+    assert text.endswith("value 3\n")
     with pytest.raises(ValueError, match="have a section 'gone'"):
         markdown.readme_tables({"sections": {"gone": SECTION}})
-    with pytest.raises(ValueError, match="needs one line"):
-        markdown.readme_block("no markers")
 
 
 def test_quick_results_are_marked() -> None:
@@ -234,9 +228,7 @@ def test_one_that_is_skipped_leaves_the_stored_section(monkeypatch: pytest.Monke
     assert frame.load(output)["sections"] == {"serving_x": SECTION}
 
 
-def test_readme_shows_the_stored_results() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    results = frame.load()
-    assert results["sections"]
-    assert not [name for name, section in results["sections"].items() if section["quick"]]
-    assert markdown.readme_block(readme) == f"\n{markdown.readme_tables(results)}"
+def test_every_benchmark_has_a_stored_result_and_none_is_a_quick_one() -> None:
+    sections = frame.load()["sections"]
+    assert sorted(sections) == sorted(frame.discover())
+    assert not [name for name, section in sections.items() if section["quick"]]
