@@ -115,7 +115,7 @@ class Desk:
             ("Model", prediction.model_id),
             ("SHA-256 of the weights", prediction.model_hash),
             ("Engine", prediction.engine),
-            ("Time", f"{timing.total:.0f} ms (decode {timing.decode:.0f}, resize {timing.preprocess:.0f}, "
+            ("Time", f"{timing.total:.0f} ms (decode {timing.decode:.0f}, check and resize {timing.preprocess:.0f}, "
                      f"model {timing.model:.0f})"),
             *reading.facts,
         ]  # fmt: skip

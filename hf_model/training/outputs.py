@@ -139,7 +139,8 @@ def _warn_of_flips(engines: dict[str, dict[str, dict[str, Any]]]) -> None:
         for name, found in parts.items():
             if found["flips_outside_band"]:
                 logger.warning(
-                    "%s changes %d decisions on %s that are not within %g of the threshold: serve with --engine torch.",
+                    "%s would change %d decisions on %s that are not within %g of the threshold. It is served only "
+                    "where its own check allows it; --engine torch is the reference.",
                     engine, found["flips_outside_band"], name, found["band"],
                 )  # fmt: skip
 
