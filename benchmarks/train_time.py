@@ -58,7 +58,7 @@ class _Looks:
     """AUC of the published test pictures under the model's present weights, in bfloat16 where training uses it."""
 
     def __init__(self, base: Any, data: Any) -> None:
-        self.pixels = data.test[data.main_name]()
+        self.pixels = data.test[data.main_name].decode()
         self.preprocessing = base.preprocessing
 
     def __call__(self, model: Any) -> float:

@@ -44,8 +44,8 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
     base = load_base_model(model_args.base_model)
     data = prepare(data_args, base.preprocessing, training.seed)
     rows, chosen_by, labels = data.rows(TRAIN), data.rows(VALIDATION), data.main.labels
-    if repeated:
-        rows = np.resize(rows, repeated)
+    if repeated:  # shuffled first: the published rows are sorted by class
+        rows = np.resize(np.random.default_rng(0).permutation(rows), repeated)
     train = TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows])
     validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     stage = StageData(train, validation_rows(validation), base.preprocessing, augmentation, class_weights(labels[rows]))
