@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         train(list(sys.argv[1:] if argv is None else argv))
-    except (ValueError, HubAccessError, PushError, FileNotFoundError) as error:  # DatasetError, ModelError are values
+    except (ValueError, HubAccessError, PushError, OSError) as error:  # DatasetError, ModelError are values
         logger.debug("where it was raised", exc_info=error)
         print(f"train.py: {error}", file=sys.stderr)
         return 1

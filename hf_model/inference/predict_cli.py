@@ -22,7 +22,7 @@ from hf_model.inference.hub_folder import CheckpointError
 from hf_model.inference.prediction import PRECISION, Failure, Prediction, checked_threshold
 from hf_model.inference.processes import own_share
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         files = find_files(arguments.sources)
+        if arguments.output and Path(arguments.output).resolve() in {file.resolve() for file in files}:
+            raise ValueError(f"--output {arguments.output} is one of the pictures; name another file")
         threshold = None if arguments.threshold is None else checked_threshold(arguments.threshold)
         if arguments.batch_size is not None and arguments.batch_size < 1:
             raise ValueError(f"batch_size is {arguments.batch_size}; give at least 1")
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def find_files(sources: list[str]) -> list[Path]:
     """The files of a command line: folders give their pictures, sorted, hidden ones left out.
 
+    Each file comes once, however often it is named. A DICOM file named by its UID ends in numbers; those are taken too.
     Raises ValueError for a folder without pictures; a name that is no folder is a file, there or not.
     """
     files: list[Path] = []
@@ -113,12 +116,16 @@ def find_files(sources: list[str]) -> list[Path]:
         if not found:
             raise ValueError(f"there are no pictures in the folder {source}; name one that has some")
         files += found
-    return files
+    once: dict[Path, Path] = {}
+    for path in files:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 def _is_wanted(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and path.is_file()
+    named = path.suffix.lower() in SUFFIXES or path.suffix[1:].isdecimal()
+    return not hidden and named and path.is_file()
 
 
 def _open(output: str | None, stack: ExitStack) -> TextIO:

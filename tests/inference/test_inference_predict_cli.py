@@ -33,6 +33,21 @@ def test_a_folder_gives_its_pictures_in_order(folder: Path) -> None:
     assert find_files([str(folder / "notes.txt"), "absent"]) == [folder / "notes.txt", Path("absent")]
 
 
+def test_a_file_comes_once_and_dicom_files_may_be_named_by_their_uid(folder: Path) -> None:
+    uid = folder / "1.2.840.113619.2.55"
+    uid.write_bytes(b"")
+    named = [uid, folder / "b.png", folder / "broken.png", folder / "c.webp", folder / "inner" / "a.JPEG"]
+    assert find_files([str(folder), str(folder / "b.png"), str(folder / "inner")]) == named
+
+
+def test_a_picture_is_not_written_over(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    picture = folder / "b.png"
+    before = picture.read_bytes()
+    assert main([str(folder), "--output", str(picture)]) == 2
+    assert "is one of the pictures" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
 def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "results.csv"
     command = [str(folder), "--output", str(output), "--checkpoint", str(exported_folder), "--threshold", "0.4"]
