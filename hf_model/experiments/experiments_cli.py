@@ -50,8 +50,8 @@ def _study(arguments: argparse.Namespace, command: str):
     data = DataArguments(**{name: getattr(arguments, name) for name in names})
     budget = Budget(**{name: getattr(arguments, name) for name in Budget.__dataclass_fields__})
     options = Options(
-        data, Path(arguments.output), arguments.base_model, arguments.only, arguments.seeds, arguments.sizes,
-        arguments.minutes, budget, arguments.report_to,
+        data, Path(arguments.output), arguments.base_model, arguments.only, arguments.changes, arguments.seeds,
+        arguments.sizes, arguments.minutes, budget, arguments.report_to,
     )  # fmt: skip
     return Study(options, command)
 
@@ -70,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", required=True, help="folder for the runs, experiments.csv, .md, .png and .svg")
     made.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
                       help=f"of {', '.join(GROUPS)}; default: all")  # fmt: skip
+    made.add_argument("--changes", nargs="+", metavar="KEY",
+                      help="only these (the column `key` of experiments.csv) and their references, "
+                      "for example without-flip")  # fmt: skip
     made.add_argument("--seeds", type=int, default=3, help="runs of every change")
     made.add_argument("--minutes", type=float, help="begin no further run after them")
     made.add_argument("--base_model", default="efficientnet-lite0", help="as in train.py")

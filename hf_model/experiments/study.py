@@ -28,12 +28,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Options:
-    """What the command was given. minutes: no run is begun after them; None for no limit."""
+    """What the command was given.
+
+    changes: keys; of each group that has one of them only these and the reference run. None for all.
+    minutes: no run is begun after them; None for no limit.
+    """
 
     data: DataArguments
     output: Path
     base: str = "efficientnet-lite0"
     only: Sequence[str] = GROUPS
+    changes: Sequence[str] | None = None
     seeds: int = 3
     sizes: list[int] = field(default_factory=lambda: [128, 160, 192, 224])
     minutes: float | None = None
@@ -62,8 +67,9 @@ class Study:
                                     validation=options.budget.validation)  # fmt: skip
         laboratory = Laboratory(options.data, options.base, options.budget, options.output, loading, options.report_to)
         study = laboratory.study(base)
-        self._check_identity(study, base.preprocessing.height)
+        # first: a change that does not exist should leave no folder
         plan = self.plan(base.preprocessing.height, len(study.data.renderings))
+        self._check_identity(study, base.preprocessing.height)
         outstanding = [(change, seed) for change, seed in plan if not self._file(change, seed).exists()]
         progress, failed = tqdm(outstanding, desc="runs"), 0
         for done, (change, seed) in enumerate(progress):
@@ -81,10 +87,15 @@ class Study:
         return failed
 
     def plan(self, own_size: int, renderings: int) -> list[tuple[Change, int]]:
-        """All runs. The heads first, which cost seconds; then each seed in turn, so that a limit leaves no gap."""
+        """All runs. The heads first, which cost seconds; then each seed in turn, so that a limit leaves no gap.
+
+        Raises:
+            ValueError: ``Options.changes`` names what no group has.
+        """
+        groups = [changes(group, self.options.sizes, own_size, renderings) for group in self.options.only]
         every: dict[str, Change] = {}
-        for group in self.options.only:
-            every |= {c.key: c for c in changes(group, self.options.sizes, own_size, renderings)}
+        for group in groups if self.options.changes is None else _chosen(groups, self.options.changes):
+            every |= {change.key: change for change in group}
         heads = [change for change in every.values() if change.kind == "head"]
         others = [change for change in every.values() if change.kind != "head"]
         others.sort(key=lambda change: change.kind == "scratch")  # the longest run last
@@ -118,6 +129,16 @@ class Study:
             "command": self.command, "identity": identity, "sizes": options.sizes, "machine": describe_machine(),
             "versions": versions(), "validation": _validation(study),
         })  # fmt: skip
+
+
+def _chosen(groups: list[list[Change]], keys: Sequence[str]) -> list[list[Change]]:
+    """Of each group that has one of ``keys`` these and the reference, which comes first."""
+    known = list(dict.fromkeys(change.key for group in groups for change in group))
+    unknown = [key for key in keys if key not in known]
+    if unknown:
+        raise ValueError(f"--changes {' '.join(unknown)}: no such change here; there are {', '.join(known)}.")
+    kept = [[group[0], *(change for change in group[1:] if change.key in keys)] for group in groups]
+    return [part for part in kept if len(part) > 1 or part[0].key in keys]
 
 
 def _validation(study: StudyData) -> dict[str, Any]:

@@ -125,6 +125,36 @@ def test_a_time_limit_leaves_the_rest(folders, tiny_base: Path, tmp_path: Path, 
     assert "3 runs are left: the same command goes on with them." in capsys.readouterr().out
 
 
+def plan_of(only: list[str], keys: list[str], seeds: int = 1) -> list[tuple[str, int]]:
+    from hf_model.experiments.study import Options, Study
+    from hf_model.training.arguments import DataArguments
+
+    options = Options(DataArguments(), Path("none"), only=only, changes=keys, seeds=seeds, sizes=[32, 64])
+    return [(change.key, seed) for change, seed in Study(options, "").plan(64, 1)]
+
+
+def test_chosen_changes_run_with_the_reference_of_their_group_and_no_other() -> None:
+    only = ["heads", "depth", "loss", "size"]
+    assert plan_of(only, ["loss-focal"], seeds=2) == [
+        ("reference", 0), ("loss-focal", 0), ("reference", 1), ("loss-focal", 1),
+    ]  # fmt: skip
+    assert plan_of(only, ["head-dense-64", "size-32"]) == [
+        ("head-plain", 0), ("head-dense-64", 0), ("reference", 0), ("size-32", 0),
+    ]  # fmt: skip
+    assert plan_of(["loss"], ["reference"]) == [("reference", 0)]
+
+
+def test_an_unknown_change_is_said_with_those_that_there_are(
+    folders, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    argv = arguments(folders, tiny_base, tmp_path / "none", "--only", "loss", "--changes", "loss-focal", "loss-fokal")
+    assert main(argv) == 2
+    assert "--changes loss-fokal: no such change here; there are reference, loss-plain, loss-focal." in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_missing_tracker_is_said_at_the_start(folders, tiny_base: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     from hf_model.training import checks
 
