@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from hf_model.audit.integrity import UNUSABLE
+
 FAULT, WARNING, NOTE = "fault", "warning", "note"
 GUESSABLE = 0.6
 """AUC that the lower end of a probe's interval must pass before it is called a shortcut, or a shift."""
 SHARP_SHORTCUT = 0.7
 NOT_LUNG = ("metadata", "sharpness", "outside")
 """Probes to which the lungs' region is not shown as such."""
-BROKEN, ODD = ("unreadable", "truncated", "tiny", "blank"), ("colour", "odd-mode")
+ODD = ("colour", "odd-mode")
 
 Finding = dict[str, str]
 
@@ -47,7 +49,7 @@ def _listed(numbers: dict[str, int]) -> str:
 
 def _integrity(part: dict[str, Any]) -> list[Finding]:
     kinds, topic, out = part["kinds"], "integrity", []
-    broken = {kind: kinds[kind] for kind in BROKEN if kinds.get(kind)}
+    broken = {kind: kinds[kind] for kind in UNUSABLE if kinds.get(kind)}
     odd = {kind: kinds[kind] for kind in ODD if kinds.get(kind)}
     if broken:
         first = next(p["where"] for p in part["problems"] if p["kind"] in broken)

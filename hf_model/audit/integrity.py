@@ -16,7 +16,7 @@ from hf_model.radiograph import UnreadableRadiograph, check_radiograph, read_rad
 
 PLAIN_MODES = ("L", "RGB")
 UNUSABLE = ("unreadable", "truncated", "tiny", "blank")
-"""Kinds that training can learn nothing from. All but blank rows are skipped when pictures are decoded."""
+"""Kinds that training can learn nothing from; they are skipped when pictures are decoded."""
 KINDS = {
     "unreadable": "Cannot be decoded",
     "truncated": "Cut short",

@@ -2,7 +2,8 @@
 
 Decoding and resizing go through ``read_radiograph`` and the checkpoint's ``Preprocessing``, the very code that serves
 an upload, so training sees what serving will show the model. The map is keyed by the data set's fingerprint and the
-preprocessing; a row that cannot be read is skipped, named and counted, and stops nothing.
+preprocessing; a row that cannot be read, or is blank, is skipped, named and counted, and stops nothing: what serving
+refuses teaches nothing and is no test.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from tqdm.auto import tqdm
 
 from hf_model.data.loading import file_name, read_bytes
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
+from hf_model.radiograph.checks import BLANK, is_blank
 from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
 T, R = TypeVar("T"), TypeVar("R")
-_FORMAT = 1
+_FORMAT = 2
 """Raise when decoding changes, so that old maps are not read as new ones."""
 
 
@@ -48,7 +50,7 @@ class Pixels:
         labels: int64 (N,), 0 NORMAL, 1 PNEUMONIA.
         hashes: N SHA-256 of the pixels, equal for equal pictures.
         columns: further columns of the data set, one list of N values each.
-        skipped: (file name, reason) of rows that could not be read.
+        skipped: (file name, reason) of rows that could not be read or are blank.
         rows: int64 (N,), the row of the data set that each picture was read from.
     """
 
@@ -85,7 +87,7 @@ def decode_split(rows: Dataset, preprocessing: Preprocessing, *, what: str, cach
         cache_dir: where maps are kept; None for ``default_cache_dir()``.
 
     Raises:
-        ValueError: no row could be read.
+        ValueError: no row can be used.
     """
     folder = (cache_dir or default_cache_dir()) / _key(rows, preprocessing)
     index_file = folder / "index.json"
@@ -94,10 +96,11 @@ def decode_split(rows: Dataset, preprocessing: Preprocessing, *, what: str, cach
     index = json.loads(index_file.read_text())
     if index["skipped"]:
         listing = "; ".join(f"{name}: {reason}" for name, reason in index["skipped"][:5])
-        logger.warning("%s: %d pictures could not be read and are left out (%s)", what, len(index["skipped"]), listing)
+        count = len(index["skipped"])
+        logger.warning("%s: %d pictures cannot be read or are blank and are left out (%s)", what, count, listing)
     kept = index["rows"]
     if not kept:
-        raise ValueError(f"{what}: none of {len(rows)} pictures could be read; first reason: {index['skipped'][0][1]}")
+        raise ValueError(f"{what}: none of {len(rows)} pictures can be used; first reason: {index['skipped'][0][1]}")
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(kept)]
     extra = [c for c in rows.column_names if c not in {"image", "label"}]
     return Pixels(
@@ -128,9 +131,10 @@ def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str
     def read(job: tuple[int, dict[str, object]]) -> tuple[int, str, np.ndarray | str]:
         name = file_name(job[1], job[0])
         try:
-            return job[0], name, preprocessing.resize(read_radiograph(read_bytes(job[1]), name=name).pixels)
+            pixels = read_radiograph(read_bytes(job[1]), name=name).pixels
         except (UnreadableRadiograph, OSError) as error:
             return job[0], name, str(error)
+        return job[0], name, BLANK if is_blank(pixels) else preprocessing.resize(pixels)
 
     for i, name, picture in tqdm(_in_threads(read, enumerate(rows["image"])), desc=f"decoding {what}", total=len(rows)):
         if isinstance(picture, str):

@@ -17,6 +17,7 @@ SAMPLE_SIDE = 512
 """Statistics are taken of about this many rows and columns; more change nothing and cost time."""
 BLANK_RANGE, FAINT_RANGE = 16, 60
 """Grey values between the 1st and the 99th percentile. Training radiographs: at least 85."""
+BLANK = "The picture is blank: it has next to no contrast; upload another export."
 FEWEST_VALUES = 48
 """Grey values that hold at least 1 in 100,000 pixels. Training radiographs: at least 113; drawings: 6 to 50."""
 LARGEST_SHARE = 0.45
@@ -50,16 +51,19 @@ def check_radiograph(radiograph: Radiograph) -> tuple[Finding, ...]:
     """
     findings = list(radiograph.findings)
     values = _sample(radiograph.pixels)
-    # Pillow counts bytes as they lie; NumPy's bincount would first make eight bytes of each
-    histogram = np.array(Image.fromarray(values).histogram()) / values.size
-    low, high = np.searchsorted(np.cumsum(histogram), (0.01, 0.99))
-    if high - low < BLANK_RANGE:
-        message = "The picture is blank: it has next to no contrast; upload another export."
-        return (*findings, Finding("blank", message, "refuse"))
-    if high - low < FAINT_RANGE:
+    histogram = _histogram(values)
+    contrast = _contrast(histogram)
+    if contrast < BLANK_RANGE:
+        return (*findings, Finding("blank", BLANK, "refuse"))
+    if contrast < FAINT_RANGE:
         message = "The picture has very little contrast; export it with its display window."
         findings.append(Finding("faint", message, "flag"))
     return (*findings, *_drawn(values, histogram), *_shape(radiograph), *_pose(values))
+
+
+def is_blank(pixels: np.ndarray) -> bool:
+    """Whether a grey picture uint8 (H, W) is refused as blank: no answer is given to it, and none learned from it."""
+    return _contrast(_histogram(_sample(pixels))) < BLANK_RANGE
 
 
 def likeness(pixels: np.ndarray) -> dict[str, float]:
@@ -80,6 +84,18 @@ def likeness(pixels: np.ndarray) -> dict[str, float]:
 def _sample(pixels: np.ndarray) -> np.ndarray:
     """Whole rows and neighbouring columns are kept, so that differences between neighbours stay what they are."""
     return np.ascontiguousarray(pixels[:: max(1, pixels.shape[0] // SAMPLE_SIDE)])
+
+
+def _histogram(values: np.ndarray) -> np.ndarray:
+    """float64 (256,), the share of each grey value."""
+    # Pillow counts bytes as they lie; NumPy's bincount would first make eight bytes of each
+    return np.array(Image.fromarray(values).histogram()) / values.size
+
+
+def _contrast(histogram: np.ndarray) -> int:
+    """Grey values between the 1st and the 99th percentile."""
+    low, high = np.searchsorted(np.cumsum(histogram), (0.01, 0.99))
+    return int(high - low)
 
 
 def _drawn(values: np.ndarray, histogram: np.ndarray) -> list[Finding]:

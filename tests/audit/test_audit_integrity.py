@@ -49,9 +49,9 @@ def test_each_planted_fault_is_named_and_the_rest_is_read(folder, read):
         "odd-mode": ["train/IM-9002-0001.png"],
     }
     summary = integrity.summarise(problems, pictures)
-    # not a picture, cut short and too small cannot be decoded: 146 rows, 143 of them usable by training
-    assert summary["skipped_by_training"] == 3
-    assert (summary["rows"], len(pictures.kept), len(pictures.pixels)) == (146, 143, 143)
+    # no picture, cut short, blank and too small: 146 rows, 142 of them usable by training
+    assert summary["skipped_by_training"] == 4
+    assert (summary["rows"], len(pictures.kept), len(pictures.pixels)) == (146, 142, 142)
 
 
 def test_a_file_that_is_gone_is_a_row_and_no_crash(folder, read):

@@ -48,11 +48,16 @@ def test_bad_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
     (folder / "train" / "NORMAL" / "IM-9001-0001.png").write_bytes(b"not a picture")
     good = (folder / "train" / "NORMAL" / "IM-0000-0001.png").read_bytes()
     (folder / "train" / "PNEUMONIA" / "person9002_virus_1.png").write_bytes(good[: len(good) // 2])
+    Image.new("L", (96, 96), 40).save(folder / "train" / "NORMAL" / "IM-9003-0001.png")
+    Image.new("L", (96, 96), 40).save(folder / "test" / "NORMAL" / "IM-9004-0001.png")
     data = _prepare(folder, tmp_path)
-    assert sorted(name for name, _ in data.main.skipped) == ["IM-9001-0001.png", "person9002_virus_1.png"]
+    skipped = dict(data.main.skipped)
+    assert sorted(skipped) == ["IM-9001-0001.png", "IM-9003-0001.png", "person9002_virus_1.png"]
+    assert skipped["IM-9003-0001.png"].startswith("The picture is blank")
     assert len(data.main) == 36
     assert data.main.labels.sum() == 18
     test = data.test["d"].decode()
+    assert [name for name, _ in test.skipped] == ["IM-9004-0001.png"]
     assert [name for name, _ in data.test["d"].contents(test)] == test.names
     rows = load_splits(str(folder))["train"]
     assert [file_name(rows[row]["image"], row) for row in data.main.rows.tolist()] == data.main.names
