@@ -1,8 +1,9 @@
-"""Class folders that ``datasets`` would misread: DICOM files, patients' folders below NORMAL and PNEUMONIA, one class.
+"""Class folders: pictures and DICOM files below NORMAL and PNEUMONIA, with patients' folders or without.
 
-``datasets`` takes a picture's innermost folder for its class, sees no class where all have the same, and does not know
-DICOM. Here the class is the folder below the data set or below a split, whatever lies deeper. Files are listed without
-being read, but for the ``PatientID`` of DICOM headers.
+``datasets`` takes a picture's innermost folder for its class, sees no class where all have the same or where pictures
+lie at different depths, and does not know DICOM. Here the class is the folder below the data set or below a split,
+whatever lies deeper and whatever else lies beside: Kaggle's archive holds a second copy of itself and a ``__MACOSX``.
+Files are listed without being read, but for the ``PatientID`` of DICOM headers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
@@ -22,36 +24,53 @@ logger = logging.getLogger(__name__)
 
 PICTURES = {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp"}
 DICOM = {".dcm", ".dicom", ".dic"}
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Columns for an image folder, which ``datasets`` joins to the pictures."""
 FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
 """Columns that this module adds where every picture has the key: hashed, see ``anonymous_keys``."""
 
 
+class File(NamedTuple):
+    """A file below a class folder ``top``. kind: "picture", "dicom", or "" for anything else."""
+
+    path: Path
+    top: Path
+    kind: str
+
+    @property
+    def nested(self) -> bool:
+        return self.path.parent != self.top
+
+
 def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict | None:
-    """The splits of class folders that hold DICOM files or folders, or are of one class; None for what else there is.
+    """The splits of class folders, or None for what else there is: no classes, or pictures with a metadata file.
 
     Args:
-        folder: holds ``NORMAL`` and ``PNEUMONIA`` (or one of them), or split folders that do.
+        folder: holds ``NORMAL`` and ``PNEUMONIA`` (or one of them), or split folders that do, or nothing but one
+            folder that does.
         split_names: lower-case names of folders that are splits.
 
     Columns: ``image`` (path), ``label`` (the class folders' names), and ``patient_dicom`` or ``patient_folder``.
     """
-    files = {name: list(_files(root)) for name, root in _roots(folder, set(split_names)).items()}
-    listed = [entry for part in files.values() for entry in part]
-    nested = [len(path.relative_to(top).parts) > 1 for path, top in listed]
-    dicom = [_is_dicom(path) for path, _ in listed]
-    classes = sorted({top.name for _, top in listed})
-    if not any(nested) and not any(dicom) and len(classes) != 1:
+    every = {name: _files(root) for name, root in _roots(folder, set(split_names)).items()}
+    files = {name: [file for file in part if file.kind] for name, part in every.items()}
+    listed = [file for part in files.values() for file in part]
+    classes = sorted({file.top.name for file in listed})
+    odd = any(file.nested or file.kind == "dicom" for file in listed) or len(classes) == 1
+    if not listed or (not odd and any(found for name in METADATA for found in folder.rglob(name))):
         return None
-    keys = _patient_keys(listed, all(nested), any(nested), all(dicom))
+    _tell_others([file.path.name for part in every.values() for file in part if not file.kind])
+    keys = _patient_keys(listed)
     features = Features({"image": Image(decode=False), "label": ClassLabel(names=classes)}
                         | {name: Value("string") for name in keys})  # fmt: skip
     splits, start = {}, 0
     for name, part in files.items():
         columns = {key: values[start : start + len(part)] for key, values in keys.items()}
-        columns["image"] = [{"bytes": None, "path": str(path)} for path, _ in part]
-        columns["label"] = [classes.index(top.name) for _, top in part]
+        columns["image"] = [{"bytes": None, "path": str(file.path)} for file in part]
+        columns["label"] = [classes.index(file.top.name) for file in part]
         table = Dataset.from_dict(columns, features=features).data
-        splits[name] = Dataset(table, fingerprint=_fingerprint(part))
+        if part:
+            splits[name] = Dataset(table, fingerprint=_fingerprint(part))
         start += len(part)
     return DatasetDict(splits)
 
@@ -60,43 +79,63 @@ def _roots(folder: Path, split_names: set[str]) -> dict[str, Path]:
     """Split name -> the folder whose folders are classes."""
     if _has_classes(folder):
         return {"train": folder}
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in split_names)
-    return {path.name: path for path in inner if _has_classes(path)}
+    inner = _visible_folders(folder)
+    splits = {path.name: path for path in inner if path.name.lower() in split_names and _has_classes(path)}
+    # an archive unpacks into a folder of its own name
+    return _roots(inner[0], split_names) if not splits and len(inner) == 1 else splits
+
+
+def _visible_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Also ``__MACOSX``, where macOS keeps what a zip file cannot."""
+    return name.startswith((".", "__"))
 
 
 def _has_classes(folder: Path) -> bool:
     return any(known_label(path.name) is not None for path in folder.iterdir() if path.is_dir())
 
 
-def _files(root: Path) -> Iterable[tuple[Path, Path]]:
-    """(picture, its class folder), in order of path; hidden files and folders are none."""
-    for top in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+def _files(root: Path) -> list[File]:
+    """What lies in the class folders, in order of path, but for hidden files and folders."""
+    found = []
+    for top in _visible_folders(root):
         for path in sorted(top.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(top).parts)
-            if not hidden and path.is_file() and (path.suffix.lower() in PICTURES or _is_dicom(path)):
-                yield path, top
+            if path.is_file() and not any(_is_hidden(part) for part in path.relative_to(top).parts):
+                kind = "picture" if path.suffix.lower() in PICTURES else "dicom" if _is_dicom(path) else ""
+                found.append(File(path, top, kind))
+    return found
+
+
+def _tell_others(names: list[str]) -> None:
+    """Say what lies in the class folders and is not looked at."""
+    if names:
+        listing = ", ".join(names[:3])
+        logger.warning("%d files in class folders are no pictures and are left out: %s", len(names), listing)
 
 
 def _is_dicom(path: Path) -> bool:
-    """By the suffix, or by its first bytes where there is none that says a picture: archives give files no suffix."""
+    """By the suffix, or by its first bytes where it has none: archives give files no suffix."""
     suffix = path.suffix.lower()
-    if suffix in DICOM or suffix in PICTURES:
-        return suffix in DICOM
+    if suffix in DICOM:
+        return True
     if suffix and not suffix[1:].isdigit():
         return False
     with path.open("rb") as file:
         return has_prefix(file.read(132))
 
 
-def _patient_keys(
-    listed: list[tuple[Path, Path]], nested: bool, partly_nested: bool, dicom: bool
-) -> dict[str, list[str]]:
+def _patient_keys(listed: list[File]) -> dict[str, list[str]]:
     """The column that tells patients apart: PatientID of every DICOM header, else the folder below the class."""
-    if dicom and (ids := _patient_ids([path for path, _ in listed])) is not None:
+    dicom = all(file.kind == "dicom" for file in listed)
+    if dicom and (ids := _patient_ids([file.path for file in listed])) is not None:
         return {FROM_DICOM: anonymous_keys(ids)}
-    if nested:
-        return {FROM_FOLDER: anonymous_keys([path.relative_to(top).parts[0] for path, top in listed])}
-    if partly_nested:
+    nested = [file.nested for file in listed]
+    if all(nested):
+        return {FROM_FOLDER: anonymous_keys([file.path.relative_to(file.top).parts[0] for file in listed])}
+    if any(nested):
         logger.warning(
             "Some pictures lie in folders below their class and some beside them, so folders are not taken for "
             "patients. Give every patient a folder, or use --patient_pattern."
@@ -136,7 +175,8 @@ def _patient_ids(paths: list[Path]) -> list[str] | None:
     return ids
 
 
-def _fingerprint(part: list[tuple[Path, Path]]) -> str:
+def _fingerprint(part: list[File]) -> str:
     """Changes when a file is added, removed, moved or rewritten: decoded pixels are kept under it."""
-    lines = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in ((p, p.stat()) for p, _ in part)]
+    stats = [(file.path, file.path.stat()) for file in part]
+    lines = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats]
     return hashlib.sha256("\n".join(["class folders 1", *lines]).encode()).hexdigest()[:16]

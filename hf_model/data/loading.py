@@ -59,13 +59,12 @@ def load_splits(
 def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option: str) -> DatasetDict:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
+        if (own := read_class_folders(folder, _SPLIT_NAMES)) is not None:
+            return own
         _refuse_zip(folder)
         name_or_folder = str(folder)
     elif folder.exists() or name_or_folder.startswith((".", "/", "~")) or name_or_folder.count("/") > 1:
         raise DatasetError(f"{option} {name_or_folder}: there is no such folder.")
-    own = read_class_folders(folder, _SPLIT_NAMES) if folder.is_dir() else None
-    if own is not None:
-        return own
     try:
         return load_dataset(name_or_folder, token=token, cache_dir=cache_dir)
     except DatasetNotFoundError as error:
@@ -87,10 +86,11 @@ def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option:
 
 
 def _refuse_zip(folder: Path) -> None:
-    archives = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in {".zip", ".tar", ".gz", ".7z", ".rar"})
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    archives = sorted(path.name for path in files if path.suffix.lower() in {".zip", ".tar", ".gz", ".7z", ".rar"})
     if archives:
         raise DatasetError(f"{folder} holds archives ({', '.join(archives[:3])}): unpack them and name the folder.")
-    if not any(path.is_file() for path in folder.rglob("*")):
+    if not files:
         raise DatasetError(f"{folder} is empty.")
 
 

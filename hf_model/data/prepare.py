@@ -119,11 +119,7 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
     """
     cache = Path(arguments.cache_dir) if arguments.cache_dir else None
     options = {"image_column": arguments.image_column, "label_column": arguments.label_column, "token": token}
-    published = load_splits(arguments.dataset, **options)
-    if arguments.originals:  # used after training, which is late to learn that it is not there
-        load_splits(arguments.originals, token=token, option="--originals")
-    if arguments.max_train_samples:
-        published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
+    published = _published(arguments, options, seed)
     name = rendering_name(arguments.dataset)
     rows, test = pool_splits(published)
     main = decode_split(rows, preprocessing, what=name, cache_dir=cache)
@@ -132,16 +128,20 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
         logger.info("%s: %d patients, told apart by %s", name, len(set(patients)), key)
     groups = _groups(main, patients, by_name=key == FILE_NAME and arguments.patient_pattern is None)
     tests: dict[str, SealedTest] = {}
-    if test is None:
-        logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * arguments.test_fraction)
-        share = {"rest": 1 - arguments.test_fraction, "test": arguments.test_fraction}
-        parts = split_by_group(main.labels, groups, share, seed)
-        held_out, kept = main.select(parts["test"]), parts["rest"]
-        tests[name] = SealedTest(rows, lambda: held_out)
-    else:
-        kept = np.arange(len(main))
-        tests[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
-    splits = _splits(main, patients, groups, kept, arguments, seed)
+    kept = np.arange(len(main))
+    try:
+        if test is None:
+            share = arguments.test_fraction
+            logger.warning("%s has no test split: %.0f %% of the patients become one.", name, 100 * share)
+            parts = split_by_group(main.labels, groups, {"rest": 1 - share, "test": share}, seed)
+            held_out, kept = main.select(parts["test"]), parts["rest"]
+            tests[name] = SealedTest(rows, lambda: held_out)
+        else:
+            tests[name] = SealedTest(test, _decoder(test, preprocessing, name, cache))
+        splits = _splits(main, patients, groups, kept, arguments, seed)
+    except ValueError as error:
+        told = f" Patients are told apart by {key}." if key else ""
+        raise DatasetError(f"{arguments.dataset}: {error}{told}") from error
     data = DevelopmentData(
         main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
         _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column, key,
@@ -151,6 +151,16 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
             data, folder, load_splits(folder, **options, option="--renderings"), preprocessing, cache, published
         )
     return data
+
+
+def _published(arguments, options: dict[str, str | None], seed: int) -> DatasetDict:
+    """The data set as it is, or so many rows of each split."""
+    published = load_splits(arguments.dataset, **options)
+    if arguments.originals:  # used after training, which is late to learn that it is not there
+        load_splits(arguments.originals, token=options["token"], option="--originals")
+    if arguments.max_train_samples:
+        published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
+    return published
 
 
 def _decoder(test: Dataset, preprocessing: Preprocessing, name: str, cache: Path | None) -> Callable[[], Pixels]:
@@ -187,10 +197,7 @@ def _splits(main, patients, groups, kept, arguments, seed) -> dict[str, Split]:
     rest = 1 - arguments.validation_fraction - arguments.calibration_fraction
     fractions = {TRAIN: rest, VALIDATION: arguments.validation_fraction, CALIBRATION: arguments.calibration_fraction}
     people = None if patients is None else [patients[i] for i in kept]
-    try:
-        parts = make_splits(main.labels[kept], people, groups[kept], fractions, seed)
-    except ValueError as error:
-        raise DatasetError(f"{arguments.dataset}: {error}") from error
+    parts = make_splits(main.labels[kept], people, groups[kept], fractions, seed)
     return {name: describe_split(name, kept[part.indices], main.labels, patients) for name, part in parts.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from hf_model.audit.pictures import gather
-from hf_model.data.loading import file_name, load_splits, read_bytes
+from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
 from hf_model.evaluation.picture_set import PictureSet
@@ -69,6 +70,17 @@ def test_patients_folders_below_classes_keep_patients_apart(tmp_path: Path) -> N
     parts = [{data.patients[i] for i in data.rows(name)} for name in (TRAIN, VALIDATION, CALIBRATION)]
     parts.append(set(data.patients_in(held_out)))
     assert sum(len(part) for part in parts) == len(set().union(*parts)) == 24
+
+
+def test_folders_that_are_no_patients_are_named_where_they_are_too_few(tmp_path: Path) -> None:
+    for kind in ("NORMAL", "PNEUMONIA"):
+        for year in ("2023", "2024"):
+            (tmp_path / "d" / kind / year).mkdir(parents=True)
+            for number in range(6):
+                pixels = chest(int(year) + 100 * number + len(kind))
+                Image.fromarray(pixels).save(tmp_path / "d" / kind / year / f"{number}.png")
+    with pytest.raises(DatasetError, match=r"Too few patients.*told apart by the folder below the class"):
+        _prepare(tmp_path / "d", tmp_path)
 
 
 def test_an_audit_tells_patients_apart_as_training_does(tmp_path: Path) -> None:
@@ -132,6 +144,47 @@ def test_dicom_beside_other_pictures(tmp_path: Path) -> None:
     assert rows.column_names == ["image", "label"]
     stored = Image.open(io.BytesIO(read_bytes(rows[names.index("IM-0000-0001.png")]["image"])))
     np.testing.assert_array_equal(np.asarray(stored), chest(0))
+
+
+def test_kaggle_s_archive_as_it_unpacks(tmp_path: Path, caplog) -> None:
+    """``chest_xray`` holds the splits, a second copy of itself, ``__MACOSX`` and ``.DS_Store`` files."""
+    folder = write_image_folder(tmp_path / "archive" / "chest_xray", {"train": 3, "val": 1, "test": 2})
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy").rename(folder / "chest_xray")
+    for place in (folder / "__MACOSX" / "train" / "NORMAL", folder / "train" / "NORMAL"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "._IM-0000-0001.png").write_bytes(b"resource fork")
+        (place / ".DS_Store").write_bytes(b"desktop")
+    (folder / "chest_xray.zip").write_bytes(b"PK")
+    with caplog.at_level(logging.WARNING):
+        for given in (folder, tmp_path / "archive"):
+            splits = load_splits(str(given))
+            # odd patients have two pictures: of three patients a class four, of one (number 3) two, of two three
+            assert {name: len(rows) for name, rows in splits.items()} == {"train": 8, "validation": 4, "test": 6}
+            assert {name: sum(rows["label"]) for name, rows in splits.items()} == {
+                "train": 4, "validation": 2, "test": 3,
+            }  # fmt: skip
+    assert not caplog.records
+
+
+def test_what_is_no_picture_is_named_and_left_out(tmp_path: Path, caplog) -> None:
+    write_image_folder(tmp_path, {"train": 2, "test": 1})
+    (tmp_path / "train" / "NORMAL" / "labels.csv").write_text("a,b")
+    (tmp_path / "val" / "NORMAL").mkdir(parents=True)
+    with caplog.at_level(logging.WARNING):
+        splits = load_splits(str(tmp_path))
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 6, "test": 2}
+    assert "1 files in class folders are no pictures and are left out: labels.csv" in caplog.text
+
+
+def test_a_metadata_file_is_joined(tmp_path: Path) -> None:
+    write_image_folder(tmp_path, {"train": 2})
+    files = sorted((tmp_path / "train").rglob("*.png"))
+    lines = [f"{path.relative_to(tmp_path / 'train')},{path.parent.name},p{n // 2}" for n, path in enumerate(files)]
+    (tmp_path / "train" / "metadata.csv").write_text("\n".join(["file_name,label,patient", *lines]))
+    rows = load_splits(str(tmp_path))["train"]
+    found = {file_name(row["image"], 0): (row["label"], row["patient"]) for row in rows}
+    assert found == {p.name: (int(p.parent.name == "PNEUMONIA"), f"p{n // 2}") for n, p in enumerate(files)}
 
 
 def test_other_classes_below_are_still_refused(tmp_path: Path) -> None:
