@@ -5,7 +5,6 @@ Everything here is computed with the final weights in evaluation mode, through t
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.scores import Scores
+from hf_model.inference.checkpoint import sha256
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph import FeatureGate
 from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
@@ -61,7 +61,7 @@ class Finisher:
         self.base.model.to(memory_format=torch.contiguous_format).save_pretrained(self.folder)
         self.base.preprocessing.save(self.folder)
         self.base.model.to(memory_format=torch.channels_last)
-        return hashlib.sha256((self.folder / "model.safetensors").read_bytes()).hexdigest()
+        return sha256(self.folder / "model.safetensors")
 
     def scores(self, pixels: Pixels, what: str) -> Scores:
         """Logits of given pictures; the patients come from their file names or column."""

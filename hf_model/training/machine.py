@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib.metadata
 import logging
@@ -14,22 +13,14 @@ import time
 import torch
 from torch import nn
 
+from hf_model.memory import keep_freed_memory
+
 logger = logging.getLogger(__name__)
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 
 
 def keep_memory() -> bool:
-    """Have glibc keep freed memory instead of giving it back; True where that was possible.
-
-    Every step of a convolutional network allocates and frees hundreds of megabytes. By default each tensor is mapped
-    anew, and the page faults cost as much as the arithmetic: on two cores of an AMD EPYC Lite0 trained on 17 pictures
-    of 224 px a second without them and on 8 with them (forward and backward pass, batch 32, float32).
-    """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
-    return all(libc.mallopt(option, value) == 1 for option, value in settings)
+    """``keep_freed_memory`` without a limit: a run needs what it frees again at the next step."""
+    return keep_freed_memory(2**31 - 1)
 
 
 def loader_workers() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 
 import numpy as np
@@ -11,6 +9,10 @@ import numpy as np
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
 from hf_model.inference.engines.machine import usable_cores
+from hf_model.memory import keep_freed_memory
+
+KEPT = 512 * 2**20
+"""Bytes of freed memory that the process keeps: activations of a batch, and no more, as it serves for long."""
 
 
 class TorchEngine:
@@ -40,7 +42,7 @@ class TorchEngine:
         self._lock = threading.Lock()
         on_cpu = self._device.type == "cpu"
         if on_cpu:
-            keep_freed_memory()
+            keep_freed_memory(KEPT)
         try:
             model = load_model(checkpoint.folder)
         except (OSError, ValueError, RuntimeError) as error:
@@ -62,20 +64,3 @@ class TorchEngine:
         if len(outputs) == 3:
             return EngineOutput(*outputs)
         return EngineOutput(outputs[0], None, outputs[1] if len(outputs) == 2 else None)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what torch frees instead of giving it back to the kernel after every layer.
-
-    Activations of some hundred kilobytes are otherwise mapped anew and zeroed by page faults each time, which takes
-    half of the time of an eager pass on two cores. Values for mallopt are those of malloc.h; elsewhere nothing is done.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    trim_threshold, mmap_max = -1, -4
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 512 * 2**20)
