@@ -80,15 +80,22 @@ def markdown(groups: dict[str, Rows], stored: dict[str, Any]) -> str:
 def conclusion(rows: Rows) -> str:
     """What the group shows and what it does not, in words, from the intervals of the differences."""
     compared = [row for row in rows if row["difference"] and row["difference"]["interval"]]
-    better = [row["change"] for row in compared if row["difference"]["interval"][0] > 0]
-    worse = [row["change"] for row in compared if row["difference"]["interval"][1] < 0]
-    even = [row["change"] for row in compared if row["change"] not in better + worse]
-    reference = next((row["change"] for row in rows if row["reference"]), "the reference")
-    parts = [f"Reference: {reference}."]
-    for names, text in ((better, "Better"), (worse, "Worse"), (even, "No difference that these pictures can show")):
-        if names:
-            parts.append(f"{text}: {'; '.join(names)}.")
+    better = [row for row in compared if row["difference"]["interval"][0] > 0]
+    worse = [row for row in compared if row["difference"]["interval"][1] < 0]
+    even = [row["change"] for row in compared if row not in better and row not in worse]
+    reference = next((row for row in rows if row["reference"]), None)
+    parts = [f"Reference: {reference['change']} ({_seeds(reference['seeds'])})." if reference else "No reference run."]
+    for found, text in ((better, "Better"), (worse, "Worse")):
+        if found:
+            named = "; ".join(f"{row['change']} ({row['difference']['value']:+.3f})" for row in found)
+            parts.append(f"{text}: {named}.")
+    if even:
+        parts.append(f"No difference that these pictures can show: {'; '.join(even)}.")
     return " ".join(parts)
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _table(rows: Rows) -> str:

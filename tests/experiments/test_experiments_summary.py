@@ -72,10 +72,14 @@ def test_a_real_difference_is_told_from_none(folder: Path) -> None:
     assert better["difference"]["interval"][0] > 0
     assert same["difference"] == {"value": 0.0, "interval": [0.0, 0.0], "seeds": 3}
     assert rows[0] is better
+    gain = better["difference"]["value"]
+    assert 0.1 < gain < 0.4
     assert conclusion(rows) == (
-        "Reference: default recipe. Better: no class weights. No difference that these pictures can show: focal loss, "
-        "gamma 2."
+        f"Reference: default recipe (3 seeds). Better: no class weights (+{gain:.3f}). No difference that these "
+        "pictures can show: focal loss, gamma 2."
     )
+    turned = [row | {"difference": {"value": -0.0214, "interval": [-0.03, -0.01]}} for row in rows[:1]]
+    assert conclusion(turned) == "No reference run. Worse: no class weights (-0.021)."
 
 
 def test_seeds_that_disagree_widen_the_interval(folder: Path) -> None:
