@@ -66,6 +66,7 @@ class Summary:
             runs = {change.key: self._runs(change) for change in plan}
             rows = [self.row(group, c, runs[c.key], runs[plan[0].key], c is plan[0]) for c in plan if runs[c.key]]
             if any(not row["reference"] for row in rows):
+                simultaneous([row["difference"] for row in rows if row["difference"]])
                 out[group] = sorted(rows, key=lambda row: -row["hard_auc"])
         return out
 
@@ -134,14 +135,40 @@ class Summary:
         return weighted_auc(np.asarray(margins[view]), self.validation.labels[at], self.weights[:, at])
 
     def difference(self, runs: list, reference: list) -> dict[str, Any] | None:
-        """Mean AUC on the harder views minus the reference's, seeds in common, the same resampling; or None."""
+        """Mean AUC on the harder views minus the reference's, seeds in common, the same resampling; or None.
+
+        "drawn" are the replicates, for ``simultaneous``, which takes them out again.
+        """
         known, seeds = self.validation, {run["seed"] for run in runs} & {run["seed"] for run in reference}
         if not seeds:
             return None
         mine, theirs = ([self.best(run) for run in part if run["seed"] in seeds] for part in (runs, reference))
         value = np.mean([known.hard(m) for m in mine]) - np.mean([known.hard(m) for m in theirs])
-        limits = percentile(self._over_seeds(mine, known.harder) - self._over_seeds(theirs, known.harder))
-        return {"value": float(value), "interval": None if limits is None else list(limits), "seeds": len(seeds)}
+        drawn = self._over_seeds(mine, known.harder) - self._over_seeds(theirs, known.harder)
+        limits = percentile(drawn)
+        interval = None if limits is None else list(limits)
+        return {"value": float(value), "interval": interval, "seeds": len(seeds), "drawn": drawn}
+
+
+def simultaneous(differences: list[dict[str, Any]]) -> None:
+    """Add "adjusted" to every difference of a group: intervals that hold all at once with 95 % confidence, or None.
+
+    Of many changes that do nothing some would by chance lie beside 0 with an interval of its own. The studentised
+    maximum over the group's bootstrap replicates (Westfall and Young 1993; Hothorn, Bretz and Westfall 2008) says how
+    many standard errors the luckiest one reaches. A difference of exactly 0 in every replicate has no width.
+    """
+    drawn = np.stack([one.pop("drawn") for one in differences]) if differences else np.empty((0, 1))
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    for one in differences:
+        one["adjusted"] = None
+    if drawn.shape[1] < 2:
+        return
+    deviation = drawn.std(axis=1, ddof=1)
+    from_mean = np.abs(drawn - drawn.mean(axis=1, keepdims=True))
+    ratio = np.divide(from_mean, deviation[:, None], out=np.zeros_like(drawn), where=deviation[:, None] > 0)
+    reach = float(np.quantile(ratio.max(axis=0), 0.95))
+    for one, error in zip(differences, deviation.tolist(), strict=True):
+        one["adjusted"] = [one["value"] - reach * error, one["value"] + reach * error]
 
 
 def _mean(figures: list[dict[str, float]], name: str) -> float:

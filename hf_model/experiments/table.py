@@ -6,8 +6,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hf_model.evaluation.figures import BLUE, GREY, ORANGE, save
 from hf_model.experiments.plan import QUESTIONS
@@ -20,9 +22,10 @@ LEGEND = (
     "Figures are means over seeds at each seed's best epoch, on held-out development patients; the test split was not "
     "decoded. AUC, accuracy, loss (natural logarithm, unweighted), precision and recall (at 0.5) are on the data set's "
     "own rendering. **Harder AUC** is the mean over the harder views ({harder}); changes are ranked and epochs are "
-    "chosen by it, so it flatters all of them alike. Intervals: 95 %, patients and seeds resampled (1,000 times), not "
-    "adjusted for the number of comparisons. Spread: standard deviation of the harder AUC over the last "
-    f"{LAST} epochs and over seeds. Pictures: those learned from."
+    "chosen by it, so it flatters all of them alike. Intervals: 95 %, patients and seeds resampled (1,000 times), each "
+    "on its own. Better or worse is called what differs from the reference by an interval adjusted for the number of "
+    "changes in its table (studentised maximum of the same replicates; the last columns of the CSV). Spread: standard "
+    f"deviation of the harder AUC over the last {LAST} epochs and over seeds. Pictures: those learned from."
 )
 
 
@@ -45,10 +48,11 @@ def _write_csv(path: Path, rows: Rows) -> None:
         one = {k: v for k, v in row.items() if not isinstance(v, dict | list)}
         for name in ("auc", "hard_auc"):
             one[f"{name}_low"], one[f"{name}_high"] = row[f"{name}_interval"] or (None, None)
-        change = row["difference"] or {"value": None, "interval": None}
+        change = row["difference"] or {"value": None, "interval": None, "adjusted": None}
         one["difference"] = change["value"]
         one["difference_low"], one["difference_high"] = change["interval"] or (None, None)
         one |= {f"auc_{view}": value for view, value in row["auc_by_view"].items()}
+        one["adjusted_low"], one["adjusted_high"] = change["adjusted"] or (None, None)
         flat.append(one)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(flat[0]), lineterminator="\n")
@@ -78,10 +82,10 @@ def markdown(groups: dict[str, Rows], stored: dict[str, Any]) -> str:
 
 
 def conclusion(rows: Rows) -> str:
-    """What the group shows and what it does not, in words, from the intervals of the differences."""
-    compared = [row for row in rows if row["difference"] and row["difference"]["interval"]]
-    better = [row for row in compared if row["difference"]["interval"][0] > 0]
-    worse = [row for row in compared if row["difference"]["interval"][1] < 0]
+    """What the group shows and what it does not, in words, from the adjusted intervals of the differences."""
+    compared = [row for row in rows if row["difference"] and row["difference"]["adjusted"]]
+    better = [row for row in compared if row["difference"]["adjusted"][0] > 0]
+    worse = [row for row in compared if row["difference"]["adjusted"][1] < 0]
     even = [row["change"] for row in compared if row not in better and row not in worse]
     reference = next((row for row in rows if row["reference"]), None)
     parts = [f"Reference: {reference['change']} ({_seeds(reference['seeds'])})." if reference else "No reference run."]
@@ -121,23 +125,42 @@ def _span(interval: list[float] | None, form: str = ".4f") -> str:
 
 
 def plot(groups: dict[str, Rows]) -> Figure:
-    """Harder AUC with its interval, one panel a group, best on top, the reference filled differently."""
+    """A panel a group, best on top: harder AUC, and its difference from the reference, each with its interval.
+
+    Scales are the panels' own: one change that fails would else press the others into one point.
+    """
     heights = [len(rows) + 1.6 for rows in groups.values()]
-    figure = Figure(figsize=(8.4, 0.3 * sum(heights) + 0.5), layout="constrained")
+    figure = Figure(figsize=(10.5, 0.3 * sum(heights) + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(len(groups), 1, height_ratios=heights, squeeze=False, sharex=True)[:, 0]
-    for axes, (group, rows) in zip(panels, groups.items(), strict=True):
-        for at, row in enumerate(reversed(rows)):
-            colour, marker = (ORANGE, "D") if row["reference"] else (BLUE, "o")
-            low, high = row["hard_auc_interval"] or (row["hard_auc"],) * 2
-            axes.plot([low, high], [at, at], color=GREY, linewidth=1.4)
-            axes.plot(row["hard_auc"], at, marker, color=colour, markersize=6)
-        names = [row["change"] + (" (reference)" if row["reference"] else "") for row in reversed(rows)]
-        axes.set_yticks(range(len(rows)), names, fontsize=8)
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.set_title(QUESTIONS[group], fontsize=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(True, axis="x", color="#E3E3E3", linewidth=0.8)
-        axes.set_axisbelow(True)
-    panels[-1].set_xlabel("mean AUC on the harder development views (95 % interval)", fontsize=9)
+    panels = figure.subplots(len(groups), 2, height_ratios=heights, squeeze=False)
+    for (left, right), (group, rows) in zip(panels, groups.items(), strict=True):
+        shown = rows[::-1]
+        _intervals(left, [(row["hard_auc"], row["hard_auc_interval"], row["reference"]) for row in shown])
+        changes = [row["difference"] or {"value": 0.0 if row["reference"] else None, "interval": None} for row in shown]
+        _intervals(right, [(one["value"], one["interval"], row["reference"])
+                           for one, row in zip(changes, shown, strict=True)])  # fmt: skip
+        right.axvline(0, color=GREY, linewidth=1, linestyle="--")
+        names = [row["change"] + (" (reference)" if row["reference"] else "") for row in shown]
+        left.set_yticks(range(len(rows)), names, fontsize=8)
+        right.set_yticks(range(len(rows)), [])
+        left.set_title(QUESTIONS[group], fontsize=10, loc="left")
+    for axes, label in zip(panels[-1], ("mean AUC on the harder development views", "difference from the reference"),
+                           strict=True):  # fmt: skip
+        axes.set_xlabel(f"{label} (95 % interval)", fontsize=9)
     return figure
+
+
+def _intervals(axes: Axes, shown: list[tuple[float | None, list[float] | None, bool]]) -> None:
+    """(value, interval, is the reference) from the bottom up; the reference has another colour and shape."""
+    for height, (value, interval, reference) in enumerate(shown):
+        if value is None:
+            continue
+        low, high = interval or (value, value)
+        axes.plot([low, high], [height, height], color=GREY, linewidth=1.4)
+        axes.plot(value, height, "D" if reference else "o", color=ORANGE if reference else BLUE, markersize=6)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, axis="x", color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from hf_model.experiments.plan import FULL, Change
-from hf_model.experiments.summary import Summary, Validation
+from hf_model.experiments.summary import Summary, Validation, simultaneous
 from hf_model.experiments.table import conclusion
 
 LABELS = [0] * 40 + [1] * 40
@@ -70,7 +71,7 @@ def test_a_real_difference_is_told_from_none(folder: Path) -> None:
     rows = Summary(folder).groups()["loss"]
     better, same = (next(row for row in rows if row["key"] == key) for key in ("loss-plain", "loss-focal"))
     assert better["difference"]["interval"][0] > 0
-    assert same["difference"] == {"value": 0.0, "interval": [0.0, 0.0], "seeds": 3}
+    assert same["difference"] == {"value": 0.0, "interval": [0.0, 0.0], "seeds": 3, "adjusted": [0.0, 0.0]}
     assert rows[0] is better
     gain = better["difference"]["value"]
     assert 0.1 < gain < 0.4
@@ -78,8 +79,32 @@ def test_a_real_difference_is_told_from_none(folder: Path) -> None:
         f"Reference: default recipe (3 seeds). Better: no class weights (+{gain:.3f}). No difference that these "
         "pictures can show: focal loss, gamma 2."
     )
-    turned = [row | {"difference": {"value": -0.0214, "interval": [-0.03, -0.01]}} for row in rows[:1]]
+    turned = [row | {"difference": {"value": -0.0214, "adjusted": [-0.03, -0.01]}} for row in rows[:1]]
     assert conclusion(turned) == "No reference run. Worse: no class weights (-0.021)."
+
+
+def test_many_comparisons_widen_the_intervals_as_much_as_independence_would() -> None:
+    # 20 independent differences of standard error 1: P(all |z| < c) = 0.95 at c = 3.02 (normal quantile of
+    # (1 + 0.95 ** (1 / 20)) / 2); one alone has 1.96
+    drawn = np.random.default_rng(0).normal(size=(20, 20000))
+    many, one = ([{"value": 0.5, "drawn": row} for row in part] for part in (drawn, drawn[:1]))
+    for differences, reach in ((many, norm.ppf((1 + 0.95 ** (1 / 20)) / 2)), (one, norm.ppf(0.975))):
+        simultaneous(differences)
+        for entry in differences:
+            assert "drawn" not in entry
+            low, high = entry["adjusted"]
+            assert low + high == pytest.approx(1.0)
+            assert (high - low) / 2 == pytest.approx(reach, rel=0.02)
+
+
+def test_replicates_without_a_class_are_left_out_of_the_adjustment() -> None:
+    drawn = np.random.default_rng(1).normal(size=500)
+    with_gap = np.where(np.arange(500) == 7, np.nan, drawn)
+    differences = [{"value": 0.0, "drawn": with_gap}, {"value": 1.0, "drawn": np.full(500, np.nan)}]
+    simultaneous(differences[:1])
+    assert differences[0]["adjusted"][1] == pytest.approx(1.96, rel=0.1)
+    simultaneous(differences[1:])
+    assert differences[1]["adjusted"] is None
 
 
 def test_seeds_that_disagree_widen_the_interval(folder: Path) -> None:
