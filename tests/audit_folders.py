@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Image as ImageColumn
 from PIL import Image
+from pydicom.dataset import Dataset as DicomDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SIDE = 96
 
@@ -45,3 +52,52 @@ def write_clean(folder: Path, patients: dict[str, int]) -> Path:
                     Image.fromarray(pixels).save(target / name_of(patient, picture, pneumonia=pneumonia))
         number += count
     return folder
+
+
+def write_nested(folder: Path, patients: int, pictures: int = 2) -> Path:
+    """``<CLASS>/p<number>/<n>.png``: every patient's pictures have the same names, and there is no test split.
+
+    So many patients per class, normal ones from p1 on and then the others.
+    """
+    for pneumonia in (False, True):
+        for patient in range(patients):
+            place = folder / ("PNEUMONIA" if pneumonia else "NORMAL") / f"p{patients * pneumonia + patient + 1}"
+            place.mkdir(parents=True)
+            for picture in range(pictures):
+                pixels = film(100_000 * pneumonia + 10 * patient + picture, pneumonia=pneumonia)
+                Image.fromarray(pixels).save(place / f"{picture}.png")
+    return folder
+
+
+def write_dicom(path: Path, pixels: np.ndarray, patient: str) -> None:
+    """A CR file of uint8 pixels, MONOCHROME2."""
+    dataset = DicomDataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.Modality, dataset.PhotometricInterpretation, dataset.PatientID = "CR", "MONOCHROME2", patient
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelData = pixels.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8 pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_table(folder: Path, split: str, rows: Iterable[tuple[bytes, str, int, str]]) -> None:
+    """``<split>.parquet`` of (file, its name, 0 or 1, patient) in the columns scan, file name inside, finding, who."""
+    scans, names, findings, people = zip(*rows, strict=True)
+    features = Features({"scan": ImageColumn(decode=False), "finding": ClassLabel(names=["NORMAL", "PNEUMONIA"]),
+                         "who": Value("string")})  # fmt: skip
+    images = [{"bytes": data, "path": name} for data, name in zip(scans, names, strict=True)]
+    table = Dataset.from_dict({"scan": images, "finding": list(findings), "who": list(people)}, features=features)
+    folder.mkdir(exist_ok=True)
+    table.to_parquet(folder / f"{split}.parquet")

@@ -12,11 +12,16 @@ from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
 
+CHECKPOINT_FILES = ("config.json", "model.safetensors")
+
 
 def main(argv: list[str]) -> int:
     """Run the command: 0 when the report is written, whatever it says; 2 for a mistake in the arguments."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = parser().parse_args(argv)
+    if (reason := why_not(Path(arguments.output))) is not None:
+        print(f"audit: {reason}", file=sys.stderr)
+        return 2
     # heavy imports after the arguments are known to be good: --help should not wait for torch
     from hf_model.audit.run import Audit, Options
     from hf_model.audit.summary import summarise
@@ -42,6 +47,17 @@ def main(argv: list[str]) -> int:
         print(f"{finding['severity']:8}{finding['topic']:11}{finding['text']}")
     print(f"Report: {page}")
     return 0
+
+
+def why_not(output: Path) -> str | None:
+    """Why nothing can be written there, known before any work."""
+    checkpoint = next((name for name in CHECKPOINT_FILES if (output / name).exists()), None)
+    if checkpoint is not None:
+        return (
+            f"--output {output} is a checkpoint folder (it holds {checkpoint}), and the audit writes patients' "
+            "pictures, which do not belong beside weights that may be published. Give another folder."
+        )
+    return f"--output {output} is a file. Give a folder." if output.is_file() else None
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,14 +9,19 @@ import numpy as np
 
 from hf_model.audit.pictures import Pictures
 from hf_model.data.pixels import default_cache_dir
+from hf_model.data.prepare import rendering_name
+from hf_model.inference.checkpoint import sha256
+
+SETTINGS = ("config.json", "preprocessor_config.json")
 
 
 def backbone_features(pictures: Pictures, name: str, cache_dir: Path | None = None) -> np.ndarray:
     """What the frozen ``name`` gives its head for each development picture, float32 (D, F); computed once and kept.
 
-    Raises ModelError for a backbone that cannot be loaded.
+    A folder is kept under the SHA-256 of its files, so that weights trained anew give features anew. Raises ModelError
+    for a backbone that cannot be loaded.
     """
-    key = hashlib.sha256("\n".join([name, *(pictures.hashes[i] for i in pictures.development)]).encode())
+    key = hashlib.sha256("\n".join([_identity(name), *(pictures.hashes[i] for i in pictures.development)]).encode())
     file = (cache_dir or default_cache_dir()) / f"features-{key.hexdigest()[:24]}.npy"
     if file.is_file():
         return np.load(file, allow_pickle=False)
@@ -26,6 +31,24 @@ def backbone_features(pictures: Pictures, name: str, cache_dir: Path | None = No
     np.save(partial, features, allow_pickle=False)
     partial.replace(file)
     return features
+
+
+def describe(name: str) -> str:
+    """What the features are, for a report; of a folder without its path."""
+    from hf_model.modeling.base import LITE0, NAMED
+
+    if name == LITE0 or name in NAMED:
+        return f"features of {name} as ImageNet left it"
+    return f"features of the network as {rendering_name(name)} has it"
+
+
+def _identity(name: str) -> str:
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    # the settings of network and processor decide as well as the weights
+    files = sorted({*folder.glob("*.safetensors"), *(folder / file for file in SETTINGS)})
+    return " ".join(f"{path.name} {sha256(path)}" for path in files if path.is_file())
 
 
 def _compute(pictures: Pictures, name: str) -> np.ndarray:

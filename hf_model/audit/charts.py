@@ -75,15 +75,15 @@ def probes_chart(rows: list[tuple[str, dict[str, Any], bool]]) -> Figure:
     """AUC with interval per (title, entry, is the model's): chance at 0.5."""
     figure, axes = new_axes(7.2, 0.42 * len(rows) + 1.1)
     for height, (_, entry, model) in enumerate(reversed(rows)):
-        low, high = entry["interval"]
         colour, marker = (ORANGE, "s") if model else (CLASS_STYLE[0][0], "o")
-        axes.plot([low, high], [height, height], color=colour, linewidth=2)
+        if entry["interval"] is not None:
+            axes.plot(entry["interval"], [height, height], color=colour, linewidth=2)
         axes.plot(entry["value"], height, marker, color=colour)
         axes.annotate(f"{entry['value']:.3f}", (entry["value"], height), (0, 6), textcoords="offset points",
                       ha="center", fontsize=8.5)  # fmt: skip
     axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [title for title, _, _ in reversed(rows)])
-    least = min([0.45, *(entry["interval"][0] for _, entry, _ in rows)])
+    least = min([0.45, *(min([entry["value"], *(entry["interval"] or ())]) for _, entry, _ in rows)])
     axes.set(xlabel="AUC, 95 % interval over patients", xlim=(max(0, least - 0.02), 1.01), ylim=(-0.6, len(rows) - 0.3))
     return figure
 

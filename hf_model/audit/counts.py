@@ -24,7 +24,7 @@ def count(pictures: Pictures) -> list[dict[str, Any]]:
             rows = np.flatnonzero((pictures.split == split) & (pictures.labels == label))
             headers = [pictures.headers[i] for i in rows]
             opened = [h for h in headers if h.width and h.height]
-            people = None if pictures.patients is None else len({pictures.patients[i] for i in rows})
+            people = None if pictures.patients is None else len({pictures.patients[i] for i in rows} - {None})
             out.append(
                 {
                     "split": split,

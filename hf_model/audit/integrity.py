@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from hf_model.audit.headers import DICOM
 from hf_model.audit.pictures import TEST, Pictures
 from hf_model.config import MIN_SIDE
 from hf_model.data.loading import read_bytes
@@ -68,7 +69,8 @@ def _inspect_row(pictures: Pictures, row: int, image: dict[str, object]) -> list
         return [problem(_refusal_kind(error.code, data, header.format), str(error), error.code)]
     found = [problem(_finding_kind(f.code), f.message, f.code) for f in check_radiograph(radiograph)
              if f.severity != "note"]  # fmt: skip
-    if header.mode is not None and header.mode not in PLAIN_MODES:
+    # of DICOM the reader refuses every kind of pixels that it does not know, and colour is told above
+    if header.mode is not None and header.format != DICOM and header.mode not in PLAIN_MODES:
         found.append(problem("odd-mode", f"The file's pixel mode is {header.mode}.", f"mode-{header.mode}"))
     return found
 

@@ -43,6 +43,10 @@ def find_label_issues_in(pictures: Pictures, features: np.ndarray, how: str, see
 
     Args:
         features: float (D, F) of the development pictures. how: what they are, for the report.
+
+    Raises:
+        TooFewPatients: a class has fewer than two patients there.
+        ImportError: cleanlab is not installed.
     """
     at = pictures.development
     labels, groups = pictures.labels[pictures.kept[at]], pictures.groups[at]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import DatasetDict
 
-from hf_model.audit.duplicates import Pair, near_pairs
 from hf_model.audit.pictures import TEST, Pictures, gather
+from hf_model.data.near import Pair, near_pairs
 from hf_model.data.patients import bare_number
 from hf_model.radiograph.preprocess import Preprocessing
 
@@ -53,7 +54,9 @@ def leakage_certificate(
 
     Returns:
         "clean" (bool), "leaks" (sentences, empty when clean), "pairs" of splits with counts and examples of every
-        kind, "patient_keys" (False: file names say nothing, so patients could not be compared), "explanation".
+        kind (None: could not be compared), "patient_keys" (False: nothing says whose pictures these are),
+        "unknown_patients" (where some keys are missing: per split how many pictures have none, of how many),
+        "explanation".
         Overlap between train and validation is listed and is no leak: training splits those two anew, by patient.
     """
     pictures = gather(name, published, preprocessing, cache_dir=cache_dir, patient_column=patient_column,
@@ -65,7 +68,7 @@ def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, An
     """``leakage_certificate`` of gathered pictures; ``near`` None where nobody looked for near duplicates."""
     keys = _keys(pictures)
     members = {kind: _rows_by_key(values) for kind, values in keys.items()}
-    pairs, leaks = [], []
+    pairs = []
     for first, second in combinations(pictures.splits, 2):
         entry: dict[str, Any] = {"splits": [first, second], "counts": {}, "examples": {}}
         for kind in KINDS:
@@ -75,12 +78,12 @@ def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, An
             entry["counts"][kind] = None if found is None else len(found)
             entry["examples"][kind] = (found or [])[:10]
         pairs.append(entry)
-        if TEST in (first, second):
-            leaks += _sentences(entry)
+    leaks = leaks_of(pairs)
     return {
         "clean": not leaks,
         "leaks": leaks,
         "patient_keys": pictures.patients is not None,
+        "unknown_patients": _unknown(pictures),
         "test_split": TEST in pictures.splits,
         "pairs": pairs,
         "explanation": EXPLANATION if pictures.named else "",
@@ -90,16 +93,44 @@ def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, An
 
 
 def _keys(pictures: Pictures) -> dict[str, list[Hashable | None]]:
-    """Kind -> one key per row; None where a row has none."""
+    """Kind -> one key per row; None where a row has none.
+
+    Rows that cannot be decoded have none: nothing is learned from them and nothing tested on them.
+    """
     pixels: list[Hashable | None] = [None] * len(pictures)
     for row, digest in zip(pictures.kept.tolist(), pictures.hashes, strict=True):
         pixels[row] = digest
-    keys: dict[str, list[Hashable | None]] = {"files": [h.sha256 or None for h in pictures.headers], "pixels": pixels}
+
+    def of_decoded(values: Iterable[Hashable | None]) -> list[Hashable | None]:
+        return [value if digest else None for value, digest in zip(values, pixels, strict=True)]
+
+    keys = {"files": of_decoded(header.sha256 or None for header in pictures.headers), "pixels": pixels}
     if pictures.patients is not None:
-        keys["patients"] = list(pictures.patients)
+        keys["patients"] = of_decoded(pictures.patients)
     if pictures.patients is not None and pictures.named:
-        keys["bare_numbers"] = [bare_number(name) for name in pictures.names]
+        keys["bare_numbers"] = of_decoded(bare_number(name) for name in pictures.names)
     return keys
+
+
+def _unknown(pictures: Pictures) -> dict[str, dict[str, int]]:
+    """Split -> decoded pictures, and how many of them have no patient key; empty where all or none have one."""
+    if pictures.patients is None:
+        return {}
+    missing = np.array([pictures.patients[row] is None for row in pictures.kept.tolist()])
+    split = pictures.split[pictures.kept]
+    if not missing.any():
+        return {}
+    return {name: {"pictures": int((split == name).sum()), "unknown": int(missing[split == name].sum())}
+            for name in pictures.splits}  # fmt: skip
+
+
+def unknown_sentence(unknown: dict[str, dict[str, int]]) -> str:
+    """What "unknown_patients" of a certificate means, "" where every picture has a key."""
+    if not unknown:
+        return ""
+    total = [sum(entry[key] for entry in unknown.values()) for key in ("unknown", "pictures")]
+    listed = ", ".join(f"{entry['unknown']:,} in {split}" for split, entry in unknown.items() if entry["unknown"])
+    return f"Patients of {total[0]:,} of {total[1]:,} pictures are unknown and were not compared ({listed})."
 
 
 def _rows_by_key(values: Sequence[Hashable | None]) -> dict[Hashable, list[int]]:
@@ -110,8 +141,13 @@ def _rows_by_key(values: Sequence[Hashable | None]) -> dict[Hashable, list[int]]
     return rows
 
 
-def _shared(pictures: Pictures, rows_by_key: dict[Hashable, list[int]], first: str, second: str) -> list[str]:
-    """For every key on both sides: the key (or nothing for a hash) and one file of each side."""
+def _shared(pictures: Pictures, rows_by_key: dict[Hashable, list[int]], first: str, second: str) -> list[str] | None:
+    """For every key on both sides: the key (or nothing for a hash) and one file of each side.
+
+    None where a side has no key at all, so that there was nothing to compare.
+    """
+    if not {first, second} <= {str(pictures.split[row]) for rows in rows_by_key.values() for row in rows}:
+        return None
     out = []
     for key, rows in rows_by_key.items():
         sides = [next((r for r in rows if pictures.split[r] == split), None) for split in (first, second)]
@@ -133,10 +169,17 @@ def _near(pictures: Pictures, near: Sequence[Pair] | None, first: str, second: s
     return out
 
 
+def leaks_of(pairs: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each kind of leakage in each of a certificate's "pairs" that has the test split."""
+    return [sentence for entry in pairs if TEST in entry["splits"] for sentence in _sentences(entry)]
+
+
 def _sentences(entry: dict[str, Any]) -> list[str]:
+    """One for each kind of leakage, with an example where the entry has one."""
     first, second = entry["splits"]
-    return [
-        f"{first} and {second} share {entry['counts'][kind]} {KINDS[kind]}, for example {entry['examples'][kind][0]}."
-        for kind in LEAKS
-        if entry["counts"][kind]
-    ]
+    out = []
+    for kind in LEAKS:
+        if entry["counts"][kind]:
+            example = f", for example {entry['examples'][kind][0]}" if entry["examples"].get(kind) else ""
+            out.append(f"{first} and {second} share {entry['counts'][kind]} {KINDS[kind]}{example}.")
+    return out

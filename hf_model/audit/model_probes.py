@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from hf_model.audit.probing import auc_entry
 from hf_model.audit.shortcuts import lungs_box
+from hf_model.data.loading import DatasetError
 from hf_model.data.prepare import VALIDATION, prepare
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import Engine
@@ -32,13 +33,22 @@ class NoHeldOutPictures(ValueError):  # noqa: N818 - says what is missing; the a
     """The checkpoint does not say which pictures of this data set it was not trained on."""
 
 
-def probe_checkpoint(checkpoint: Checkpoint, dataset: str, engine: str = "auto", seed: int = 0) -> dict[str, Any]:
+def probe_checkpoint(
+    checkpoint: Checkpoint,
+    dataset: str,
+    engine: str = "auto",
+    seed: int = 0,
+    data_options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Score the checkpoint on its development-validation pictures, whole, masked, blurred and sharpened.
+
+    Args:
+        data_options: fields of ``DataArguments`` that the user gave, which go before those the checkpoint recorded.
 
     Raises:
         NoHeldOutPictures: metrics.json is missing, or its split cannot be made again from ``dataset``.
     """
-    pixels, labels, groups = held_out(checkpoint, dataset)
+    pixels, labels, groups = held_out(checkpoint, dataset, data_options)
     runner = open_engine(checkpoint, engine)
     entries = []
     for key, title, strength, change in views():
@@ -62,7 +72,9 @@ def probe_checkpoint(checkpoint: Checkpoint, dataset: str, engine: str = "auto",
     }  # fmt: skip
 
 
-def held_out(checkpoint: Checkpoint, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def held_out(
+    checkpoint: Checkpoint, dataset: str, data_options: dict[str, Any] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Development-validation pixels uint8 (V, h, w), labels (V,) and patients (V,), made again and checked by hash."""
     from hf_model.training.arguments import DataArguments
 
@@ -75,7 +87,14 @@ def held_out(checkpoint: Checkpoint, dataset: str) -> tuple[np.ndarray, np.ndarr
         )
     given = metrics.get("arguments") or {}
     options = {key: given[key] for key in _SPLIT_OPTIONS if given.get(key) is not None}
-    data = prepare(DataArguments(dataset=dataset, **options), checkpoint.preprocessing, int(metrics.get("seed", 42)))
+    options |= {key: value for key, value in (data_options or {}).items() if value is not None}
+    arguments = DataArguments(dataset=dataset, **options)
+    try:
+        data = prepare(arguments, checkpoint.preprocessing, int(metrics.get("seed", 42)))
+    except DatasetError as error:
+        raise NoHeldOutPictures(
+            f"{checkpoint.model_id} is not scored: its split cannot be made again here. {error}"
+        ) from error
     if data.splits[VALIDATION].to_dict(data.main.names)["sha256"] != recorded["sha256"]:
         raise NoHeldOutPictures(
             f"{checkpoint.model_id} was trained on other data than {dataset} or on another split of it, so it is not "

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.audit.duplicates import PIXEL_SIDE, equal_groups, standardised, thumbnails
+from hf_model.audit.duplicates import equal_groups
 from hf_model.audit.pictures import Pictures
+from hf_model.data.near import PIXEL_SIDE, standardised, thumbnails
 from hf_model.data.patients import bare_number
 
 
@@ -24,6 +25,8 @@ def series(pictures: Pictures) -> dict[str, Any] | None:
     numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
     kinds: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for split, name, key in zip(pictures.split.tolist(), pictures.names, pictures.patients, strict=True):
+        if key is None:
+            continue
         bare = bare_number(name)
         digits = "".join(c for c in bare if c.isdigit())
         kind = _without_number(key)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, DatasetDict
-from PIL import Image
+from datasets import DatasetDict
 from tqdm.auto import tqdm
 
-from hf_model.data.folders import FROM_DICOM, FROM_FOLDER
-from hf_model.data.loading import DatasetError, file_name, read_bytes
+from hf_model.audit.headers import Header, read_header
+from hf_model.audit.naming import row_names
+from hf_model.audit.people import keys_of_rows
+from hf_model.data.loading import DatasetError, file_name
 from hf_model.data.patients import bare_number
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import FILE_NAME, find_patients, pool_splits
+from hf_model.data.prepare import pool_splits
 from hf_model.data.splits import join_groups
 from hf_model.radiograph.preprocess import Preprocessing
 
 TEST = "test"
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says before it is decoded. format, mode and the sizes are None where no picture opens."""
-
-    size: int
-    sha256: str
-    format: str | None = None
-    mode: str | None = None
-    width: int | None = None
-    height: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +30,14 @@ class Pictures:
     Attributes:
         name: of the data set. source: the splits as loaded.
         split, names, labels: N values each; split is an array of strings.
-        patients: N keys, or None where nothing says whose picture each is.
+        patients: N keys, or None where nothing says whose picture each is; a key is None where nothing says whose
+            that one is.
         headers: N.
         kept: int64 (M,), the rows that were decoded, ascending.
         pixels: uint8 (M, H, W). hashes: M SHA-256 of them.
         skipped: row -> why it could not be decoded.
         named: whether the patients come from this project's own reading of file names.
+        shown: N names that tell the rows of a split apart; None for ``names``.
     """
 
     name: str
@@ -56,13 +45,14 @@ class Pictures:
     split: np.ndarray
     names: list[str]
     labels: np.ndarray
-    patients: list[str] | None
+    patients: list[str | None] | None
     headers: list[Header]
     kept: np.ndarray
     pixels: np.ndarray
     hashes: list[str]
     skipped: dict[int, str]
     named: bool
+    shown: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,14 +76,15 @@ class Pictures:
         """
         keys: list[list[object]] = [list(self.hashes)]
         if self.patients is not None:
-            keys.append([self.patients[i] for i in self.kept])
+            keys.append([self.patients[i] or ("row", i) for i in self.kept.tolist()])
         if self.patients is not None and self.named:
-            keys.append([(self.split[i] == TEST, bare_number(self.names[i])) for i in self.kept])
+            numbers = [(bare_number(self.names[i]), i) for i in self.kept.tolist()]
+            keys.append([(self.split[i] == TEST, number or ("row", i)) for number, i in numbers])
         return join_groups(*keys)
 
     def where(self, row: int) -> str:
-        """A row as a report names it: ``train/IM-0115-0001.jpeg``."""
-        return f"{self.split[row]}/{self.names[row]}"
+        """A row as a report names it: ``train/IM-0115-0001.jpeg``, ``train/NORMAL/p1/0.png``."""
+        return f"{self.split[row]}/{(self.shown or self.names)[row]}"
 
 
 def gather(
@@ -114,71 +105,51 @@ def gather(
         patient_column, patient_pattern: as for training.
 
     Raises:
-        DatasetError: no split but test, or a patient column that is not there.
+        DatasetError: no split but test, or a patient column that is not there or not filled.
         ValueError: a part of which no picture can be read.
     """
     pool, test = pool_splits(published)
-    order = [n for n in ("train", "validation") if n in published] or [n for n in published if n != TEST]
-    parts = [(pool, f"{name}")] + ([] if test is None else [(test, f"{name} {TEST}")])
-    split = np.repeat(np.array([*order, *([TEST] if test is not None else [])]),
-                      [len(published[n]) for n in order] + ([len(test)] if test is not None else []))  # fmt: skip
-    names, headers, kept, pixels, hashes, skipped = [], [], [], [], [], {}
+    parts = [(pool, name)] + ([] if test is None else [(test, f"{name} {TEST}")])
+    split = _splits(published)
+    names, paths, headers, kept, found, skipped = [], [], [], [], [], {}
     for rows, what in parts:
         start = len(names)
-        found = decode_split(rows, preprocessing, what=what, cache_dir=cache_dir)
-        headers += [read_header(image) for image in tqdm(rows["image"], desc=f"headers of {what}", leave=False)]
-        names += [file_name(image, i) for i, image in enumerate(rows.select_columns("image")["image"])]
-        readable, reasons = align(names[start:], found)
+        decoded = decode_split(rows, preprocessing, what=what, cache_dir=cache_dir)
+        found.append(decoded)
+        for row, image in enumerate(tqdm(rows["image"], desc=f"headers of {what}", leave=False)):
+            headers.append(read_header(image))
+            names.append(file_name(image, row))
+            paths.append((image or {}).get("path"))
+        readable, reasons = align(len(rows), decoded)
         kept.append(readable + start)
         skipped |= {row + start: reason for row, reason in reasons.items()}
-        pixels.append(found.pixels)
-        hashes += found.hashes
     labels = np.concatenate([np.asarray(rows["label"], dtype=np.int64) for rows, _ in parts])
-    patients, key = _patients([rows for rows, _ in parts], names, patient_column, patient_pattern)
+    patients, named = keys_of_rows([rows for rows, _ in parts], names, found[0], patient_column, patient_pattern)
     return Pictures(
         name, published, split, names, labels, patients, headers, np.concatenate(kept),
-        pixels[0] if len(pixels) == 1 else np.concatenate(pixels), hashes, skipped,
-        key == FILE_NAME and patient_pattern is None,
+        found[0].pixels if len(found) == 1 else np.concatenate([part.pixels for part in found]),
+        [digest for part in found for digest in part.hashes], skipped, named, row_names(split, names, paths),
     )  # fmt: skip
 
 
-def read_header(image: dict[str, object]) -> Header:
-    """Length, SHA-256 and what Pillow tells of a picture without decoding it."""
-    try:
-        data = read_bytes(image)
-    except OSError:
-        return Header(0, "")
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return Header(len(data), digest, picture.format, picture.mode, *picture.size)
-    except Exception:  # format readers raise anything at all on broken bytes; what is wrong is told by integrity
-        return Header(len(data), digest)
+def _splits(published: DatasetDict) -> np.ndarray:
+    """The split of each row, (N,) strings, in the order of ``pool_splits`` and then test."""
+    order = [n for n in ("train", "validation") if n in published] or [n for n in published if n != TEST]
+    order += [TEST] if TEST in published else []
+    return np.repeat(np.array(order), [len(published[n]) for n in order])
 
 
-def align(names: list[str], found: Pixels) -> tuple[np.ndarray, dict[int, str]]:
-    """Which rows ``found`` holds, int64 (M,), and why it left the others out: both of its lists are in row order."""
-    kept: list[int] = []
-    reasons: dict[int, str] = {}
-    for row, name in enumerate(names):
-        skipped = len(reasons)
-        if len(kept) < len(found) and found.names[len(kept)] == name:
-            kept.append(row)
-        elif skipped < len(found.skipped) and found.skipped[skipped][0] == name:
-            reasons[row] = found.skipped[skipped][1]
-        else:
-            raise DatasetError(f"The decoded pixels do not match the data set at row {row} ({name}): clear the cache.")
-    return np.asarray(kept, dtype=np.int64), reasons
+def align(count: int, found: Pixels) -> tuple[np.ndarray, dict[int, str]]:
+    """Which of ``count`` rows ``found`` holds, int64 (M,), and why it left out each of the others.
 
-
-def _patients(
-    parts: list[Dataset], names: list[str], column: str | None, pattern: str | None
-) -> tuple[list[str] | None, str | None]:
-    """As training tells patients apart, and by what."""
-    if column is None:
-        added = [name for name in (FROM_DICOM, FROM_FOLDER) if all(name in part.column_names for part in parts)]
-        return find_patients(names, {name: [v for part in parts for v in part[name]] for name in added}, None, pattern)
-    missing = [part for part in parts if column not in part.column_names]
-    if missing:
-        raise DatasetError(f"--patient_column {column}: the data set has {', '.join(missing[0].column_names)}.")
-    return [str(value) for part in parts for value in part[column]], f"column {column}"
+    Raises:
+        DatasetError: ``found`` is of another data set.
+    """
+    left_out = np.setdiff1d(np.arange(count), found.rows).tolist()
+    if len(left_out) != len(found.skipped) or len(found.rows) + len(left_out) != count:
+        raise DatasetError(
+            f"The decoded pixels are of {len(found.rows) + len(found.skipped)} pictures and the data set has {count}: "
+            "clear the cache (--cache_dir)."
+        )
+    # both in the order of the rows: file names would not do, since patients' folders hold equal ones
+    return found.rows, dict(zip(left_out, (reason for _, reason in found.skipped), strict=True))

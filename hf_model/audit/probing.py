@@ -18,6 +18,10 @@ FOLDS = 5
 REPLICATES = 1000
 
 
+class TooFewPatients(ValueError):  # noqa: N818 - says what is missing; the audit goes on without what needs them
+    """A class has fewer than two patients, so that nothing can be cross-validated."""
+
+
 def trees(seed: int) -> ClassifierMixin:
     """For a few numbers of different kinds."""
     return HistGradientBoostingClassifier(
@@ -41,16 +45,16 @@ def out_of_fold(
     """Probability of class 1 of every picture from a model that saw none of its group, float64 (M,).
 
     Raises:
-        ValueError: fewer than two groups of a class.
+        TooFewPatients: fewer than two groups of a class, or all of a class in one fold.
     """
     folds = folds_for(labels, groups)
     if folds < 2:
-        raise ValueError("Cross-validation needs at least two patients of each class.")
+        raise TooFewPatients("Cross-validation needs at least two patients of each class.")
     out = np.full(len(labels), np.nan)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for train, held in splitter.split(features, labels, groups):
         if len(np.unique(labels[train])) < 2:
-            raise ValueError("Cross-validation needs at least two patients of each class.")
+            raise TooFewPatients("Cross-validation needs at least two patients of each class.")
         out[held] = model.fit(features[train], labels[train]).predict_proba(features[held])[:, 1]
     return out
 
@@ -58,13 +62,15 @@ def out_of_fold(
 def auc_entry(score: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """AUC of a score with its patient-cluster bootstrap interval, and DeLong's beside it.
 
+    One picture of a class has no variance: "delong" is None then, and "interval" too where the bootstrap has none.
     Raises ValueError where a class is missing.
     """
     value, interval, _ = delong(score, labels)
     drawn = [weighted_auc(score, labels, w) for w in cluster_weights(groups, replicates=REPLICATES, seed=seed)]
-    cluster = percentile(np.concatenate(drawn)) or interval
-    return {"value": value, "interval": list(cluster), "delong": list(interval), "n": len(labels),
-            "groups": len(np.unique(groups))}  # fmt: skip
+    known = list(interval) if np.isfinite(interval).all() else None
+    cluster = percentile(np.concatenate(drawn))
+    return {"value": value, "interval": known if cluster is None else list(cluster), "delong": known,
+            "n": len(labels), "groups": len(np.unique(groups))}  # fmt: skip
 
 
 def probe(

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_model.audit.integrity import KINDS
 from hf_model.audit.leakage import KINDS as OVERLAPS
+from hf_model.audit.leakage import unknown_sentence
 from hf_model.evaluation.report_markup import Markup, Section, number, percent, rate, table, text
 
 Images = dict[str, str]
@@ -98,12 +99,28 @@ def leakage(audit: dict[str, Any], images: Images) -> Section:
     head = ("Splits", *(title.capitalize() for title in OVERLAPS.values()))
     rows = [(" and ".join(p["splits"]), *("–" if p["counts"][k] is None else p["counts"][k] for k in OVERLAPS))
             for p in part["pairs"]]  # fmt: skip
-    body = text("Clean." if part["clean"] else "NOT clean: train.py refuses to start on this, unless told to.")
-    body += table(head, rows, "How many of each occur on both sides")
+    body = text(_verdict(part))
+    body += table(head, rows, "How many of each occur on both sides") if rows else ""
     body += text(part["explanation"]) if part["explanation"] else ""
     body += _numbering(part)
     examples = [line for p in part["pairs"] for lines in p["examples"].values() for line in lines]
     return Section("leakage", "Leakage certificate", body + files(examples, "Examples"))
+
+
+def _verdict(part: dict[str, Any]) -> str:
+    """Clean or not, and of what that can be said."""
+    if not part["clean"]:
+        verdict = "NOT clean: train.py refuses to start on this, unless told to."
+    elif not part["pairs"]:
+        verdict = "Nothing was compared: there is only one split."
+    elif not part["test_split"]:
+        verdict = "Nothing was compared with a test split: there is none. Training splits the others anew."
+    else:
+        complete = part["patient_keys"] and not part["unknown_patients"]
+        verdict = "Clean." if complete else "Clean as far as compared."
+    if not part["patient_keys"]:
+        return f"{verdict} Patients were not compared: nothing says whose picture each is."
+    return f"{verdict} {unknown_sentence(part['unknown_patients'])}".rstrip()
 
 
 def _numbering(part: dict[str, Any]) -> str:
@@ -129,6 +146,7 @@ def shortcuts(audit: dict[str, Any], images: Images) -> Section:
         "Each probe is cross-validated by patient on development pictures. What a probe that sees no lung reaches is "
         "what a model may reach without one; it does not prove that the model does so."
     )
+    body += text(audit["probes_note"]) if audit.get("probes_note") else ""
     body += picture(images, "probes", "AUC of the probes" + (" and of the model" if audit.get("model") else ""))
     for name, probes in audit["probes"].items():
         if not probes:

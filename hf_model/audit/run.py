@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from datasets import DatasetDict
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -29,11 +30,12 @@ from hf_model.audit import (
 )
 from hf_model.audit import label_quality as label_checks
 from hf_model.audit import shortcuts as probes
-from hf_model.audit.backbone import backbone_features
+from hf_model.audit.backbone import backbone_features, describe
 from hf_model.audit.findings import find_all
 from hf_model.audit.pictures import Pictures, gather
+from hf_model.audit.probing import TooFewPatients
 from hf_model.config import LABELS, SCHEMA_VERSION
-from hf_model.data.loading import load_splits
+from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.prepare import rendering_name
 from hf_model.inference.checkpoint import Checkpoint
 
@@ -76,16 +78,19 @@ class Audit:
 
     def run(self) -> None:
         """Every check."""
-        # opened first: a wrong --checkpoint should not cost the minutes before it is needed
+        # opened first: a wrong --checkpoint or --renderings should not cost the minutes before it is needed
+        self._check_names()
         checkpoint = None if self.options.checkpoint is None else Checkpoint.open(self.options.checkpoint)
-        pictures = self._timed("reading", lambda: self._gather(self.options.dataset))
+        renderings = {rendering_name(folder): self._load(folder, "--renderings") for folder in self.options.renderings}
+        published = self._load(self.options.dataset, "--dataset")
+        pictures = self._timed("reading", lambda: self._gather(self.record["name"], published))
         self.record["rows"] = len(pictures)
         taken = self._timed("statistics", lambda: measures.measure(pictures))
         self._overview(pictures, taken)
         problems = self._timed("integrity", lambda: integrity.inspect(pictures))
         self.record["integrity"] = integrity.summarise(problems, pictures)
         self._timed("duplicates", lambda: self._duplicates(pictures))
-        self._timed("shortcuts", lambda: self._shortcuts(pictures, taken))
+        self._timed("shortcuts", lambda: self._shortcuts(pictures, taken, renderings))
         self.record["shift"] = self._timed("shift", lambda: shift.find_shift(pictures, taken, self.options.seed))
         self._timed("labels", lambda: self._labels(pictures, taken))
         if checkpoint is not None:
@@ -94,6 +99,17 @@ class Audit:
         self.record["findings"] = find_all(self.record)
         self.record["seconds"] = self.seconds
 
+    def _check_names(self) -> None:
+        """Figures are kept under the name of their rendering, so that two of one name would be one."""
+        seen = {self.record["name"]}
+        for folder in self.options.renderings:
+            name = rendering_name(folder)
+            if name in seen:
+                raise DatasetError(
+                    f"--renderings {folder}: a rendering called {name} is there already; rename the folder."
+                )
+            seen.add(name)
+
     def _timed(self, name: str, work: Callable[[], T]) -> T:
         logger.info("%s ...", name)
         start = time.perf_counter()
@@ -101,10 +117,13 @@ class Audit:
         self.seconds[name] = round(time.perf_counter() - start, 1)
         return result
 
-    def _gather(self, dataset: str) -> Pictures:
+    def _load(self, name_or_folder: str, option: str) -> DatasetDict:
+        return load_splits(name_or_folder, **self.options.columns, option=option)
+
+    def _gather(self, name: str, published: DatasetDict) -> Pictures:
         options = self.options
-        return gather(rendering_name(dataset), load_splits(dataset, **options.columns), cache_dir=options.cache_dir,
-                      patient_column=options.patient_column, patient_pattern=options.patient_pattern)  # fmt: skip
+        return gather(name, published, cache_dir=options.cache_dir, patient_column=options.patient_column,
+                      patient_pattern=options.patient_pattern)  # fmt: skip
 
     def _overview(self, pictures: Pictures, taken: measures.Measures) -> None:
         self.record["counts"] = counts.count(pictures)
@@ -114,7 +133,8 @@ class Audit:
         self.images["counts"] = charts.counts_chart(self.record["counts"])
         self.images["intensity"] = charts.intensity_chart(self.record["intensity"])
         for label, name in enumerate(LABELS):
-            self.images[f"samples_{name.lower()}"] = sheets.samples(pictures, label, seed)
+            if (pictures.labels[pictures.kept[pictures.development]] == label).any():
+                self.images[f"samples_{name.lower()}"] = sheets.samples(pictures, label, seed)
         self.images["means"] = sheets.means(counts.mean_pictures(pictures))
         self.images["augmentation"] = sheets.augmentation_preview(pictures.pixels[pictures.development[0]], seed)
         self.images["masks"] = sheets.masks_sheet(pictures, seed)
@@ -127,13 +147,15 @@ class Audit:
         if pairs:
             self.images["near"] = sheets.pairs_sheet(pictures, pairs)
 
-    def _shortcuts(self, pictures: Pictures, taken: measures.Measures) -> None:
+    def _shortcuts(self, pictures: Pictures, taken: measures.Measures, renderings: dict[str, DatasetDict]) -> None:
         seed = self.options.seed
         found = {pictures.name: probes.run_probes(pictures, taken, seed)}
+        if not any(probe["key"] == "metadata" for probe in found[pictures.name]):
+            self.record["probes_note"] = probes.TOO_FEW
         self.record["sharpness_on_test"] = probes.sharpness_on_test(pictures, taken, seed)
         self.record["renderings_exact"] = {}
-        for folder in self.options.renderings:
-            other = self._gather(folder)
+        for name, published in renderings.items():
+            other = self._gather(name, published)
             found[other.name] = probes.run_probes(other, measures.measure(other), seed, whole=False)
             groups = [duplicates.describe_group(other, g) for g in duplicates.equal_groups(other.hashes)]
             summary = duplicates.summarise_groups(groups)
@@ -147,9 +169,12 @@ class Audit:
             features, how = np.hstack([taken.statistics[at], pixels]), "simple statistics and 32 px thumbnails"
         else:
             features = backbone_features(pictures, options.backbone, options.cache_dir)
-            how = f"features of {options.backbone} as ImageNet left it"
+            how = describe(options.backbone)
         try:
             part = label_checks.find_label_issues_in(pictures, features, how, options.seed)
+        except TooFewPatients as error:
+            self.record["labels_note"] = f"Labels were not checked: {error}"
+            return
         except ImportError as error:
             self.record["labels_note"] = f"Labels were not checked: {error}. Install it with: pip install cleanlab"
             return
@@ -159,9 +184,11 @@ class Audit:
 
     def _model(self, checkpoint: Checkpoint) -> None:
         options = self.options
+        given = {**options.columns, "patient_column": options.patient_column,
+                 "patient_pattern": options.patient_pattern, "cache_dir": options.cache_dir}  # fmt: skip
         try:
             self.record["model"] = model_probes.probe_checkpoint(
-                checkpoint, options.dataset, options.engine, options.seed
+                checkpoint, options.dataset, options.engine, options.seed, given
             )
         except model_probes.NoHeldOutPictures as error:
             logger.warning("%s", error)
@@ -177,7 +204,8 @@ class Audit:
             shown = self.record["model"]["views"][:3]
             rows += [(f"Model: {view['title'].lower()}", view["auc"], True) for view in shown]
             self.images["sharpness"] = charts.sharpness_chart(self.record["model"]["views"])
-        self.images["probes"] = charts.probes_chart(rows)
+        if rows:
+            self.images["probes"] = charts.probes_chart(rows)
         if self.record["shift"]["statistics"]:
             self.images["shift"] = charts.shift_chart(self.record["shift"]["statistics"])
 

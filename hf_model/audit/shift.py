@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from hf_model.audit.measures import STATISTICS, Measures
 from hf_model.audit.pictures import TEST, Pictures
-from hf_model.audit.probing import folds_for, linear, probe, trees
+from hf_model.audit.probing import TooFewPatients, folds_for, linear, probe, trees
 from hf_model.config import LABELS
 from hf_model.evaluation.intervals import wilson
 
@@ -58,7 +59,8 @@ def tell_apart(pictures: Pictures, measures: Measures, seed: int = 0) -> list[di
         if min(np.bincount(side, minlength=2)) < FEWEST or folds_for(side, groups) < 2:
             continue
         for view, model, features in views:
-            out.append({"class": name, "view": view, "auc": probe(model, features[chosen], side, groups, seed)})
+            with suppress(TooFewPatients):  # of one side all in one fold
+                out.append({"class": name, "view": view, "auc": probe(model, features[chosen], side, groups, seed)})
     return out
 
 

@@ -9,13 +9,17 @@ from sklearn.base import ClassifierMixin
 
 from hf_model.audit.measures import SMALL, Measures
 from hf_model.audit.pictures import TEST, Header, Pictures
-from hf_model.audit.probing import auc_entry, linear, probe, trees
+from hf_model.audit.probing import TooFewPatients, auc_entry, linear, probe, trees
 
 LUNGS = (0.12, 0.88, 0.08, 0.92)
 """Top, bottom, left, right of the rectangle that holds both lungs, as fractions of the sides. Read off the mean
 pictures; what is left is the frame with shoulders, arms, neck, belly, markers and the edge of the film."""
 FEWEST = 60
 """Development pictures below which nothing is fitted: boosted trees cannot split so few."""
+TOO_FEW = (
+    f"Shortcuts were not probed, or not all: that needs {FEWEST} readable development pictures and two patients of "
+    "each class."
+)
 
 
 def lungs_box(height: int, width: int) -> tuple[slice, slice]:
@@ -47,7 +51,8 @@ def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: 
     """Every probe on the development pictures, each {"key", "title", "how", "auc"}; nothing is trained on test.
 
     ``whole`` False leaves out the two that look at pixels, for further renderings. Those that are fitted are left
-    out below ``FEWEST`` pictures, and all where a class is missing.
+    out below ``FEWEST`` pictures and below two patients of a class (``TOO_FEW`` says so), and all where a class is
+    missing.
     """
     at = pictures.development
     labels, groups = pictures.labels[pictures.kept[at]], pictures.groups[at]
@@ -60,13 +65,25 @@ def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: 
     found = [_entry("sharpness", "Sharpness alone", how, auc_entry(sharp if sicker else -sharp, labels, groups, seed))]
     if len(at) < FEWEST:
         return found
+    try:
+        fitted = _fitted(pictures, measures, labels, groups, seed, whole=whole)
+    except TooFewPatients:
+        return found
+    return [fitted[0], *found, *fitted[1:]]
+
+
+def _fitted(
+    pictures: Pictures, measures: Measures, labels: np.ndarray, groups: np.ndarray, seed: int, *, whole: bool
+) -> list[dict[str, Any]]:
+    """The probes that are cross-validated, metadata first."""
+    at = pictures.development
 
     def fit(model: ClassifierMixin, features: np.ndarray) -> dict[str, Any]:
         return probe(model, features, labels, groups, seed)
 
     headers = [pictures.headers[i] for i in pictures.kept[at]]
     how = "size, aspect, bytes, format and mode; no pixel; boosted trees"
-    found.insert(0, _entry("metadata", "Metadata alone", how, fit(trees(seed), metadata_features(headers))))
+    found = [_entry("metadata", "Metadata alone", how, fit(trees(seed), metadata_features(headers)))]
     how = "17 numbers: brightness, contrast, percentiles, border, gradients; boosted trees"
     found.append(_entry("statistics", "Simple statistics", how, fit(trees(seed), measures.statistics[at])))
     if whole:

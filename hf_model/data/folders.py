@@ -16,26 +16,37 @@ from typing import NamedTuple
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
+from hf_model.config import LABELS
+from hf_model.data.headers import is_dicom, owners, read_owner
 from hf_model.data.labels import known_label
+from hf_model.data.metadata import FILES as METADATA
+from hf_model.data.metadata import columns_for, is_labelled, read_metadata
 from hf_model.data.patients import anonymous_keys
-from hf_model.radiograph.dicom import has_prefix
+from hf_model.data.walk import walk_files
 
 logger = logging.getLogger(__name__)
 
 PICTURES = {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp"}
-DICOM = {".dcm", ".dicom", ".dic"}
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""Columns for an image folder, which ``datasets`` joins to the pictures."""
 FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
 """Columns that this module adds where every picture has the key: hashed, see ``anonymous_keys``."""
 
 
 class File(NamedTuple):
-    """A file below a class folder ``top``. kind: "picture", "dicom", or "" for anything else."""
+    """A file below a class folder ``top``. kind: "picture", "dicom", or "" for anything else.
+
+    owner: ``PatientID`` of a DICOM header, else "".
+    """
 
     path: Path
     top: Path
     kind: str
+    owner: str
+
+    @property
+    def label(self) -> str:
+        """The class's own name, however the folder spells it."""
+        known = known_label(self.top.name)
+        return self.top.name if known is None else LABELS[known]
 
     @property
     def nested(self) -> bool:
@@ -43,34 +54,39 @@ class File(NamedTuple):
 
 
 def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict | None:
-    """The splits of class folders, or None for what else there is: no classes, or pictures with a metadata file.
+    """The splits of class folders, or None for what else there is: no classes, or metadata that says them itself.
 
     Args:
         folder: holds ``NORMAL`` and ``PNEUMONIA`` (or one of them), or split folders that do, or nothing but one
             folder that does.
         split_names: lower-case names of folders that are splits.
 
-    Columns: ``image`` (path), ``label`` (the class folders' names), and ``patient_dicom`` or ``patient_folder``.
+    Columns: ``image`` (path), ``label`` (the classes' names), ``patient_dicom`` or ``patient_folder``, and those of a
+    ``metadata.csv`` or ``.jsonl``.
+
+    Raises:
+        OSError: a folder that cannot be listed. ValueError: metadata that cannot be read.
     """
-    every = {name: _files(root) for name, root in _roots(folder, set(split_names)).items()}
-    files = {name: [file for file in part if file.kind] for name, part in every.items()}
+    roots = _roots(folder, set(split_names))
+    every = {name: _files(root) for name, root in roots.items()}
+    files = {name: kept for name, part in every.items() if (kept := [file for file in part if file.kind])}
     listed = [file for part in files.values() for file in part]
-    classes = sorted({file.top.name for file in listed})
-    odd = any(file.nested or file.kind == "dicom" for file in listed) or len(classes) == 1
-    if not listed or (not odd and any(found for name in METADATA for found in folder.rglob(name))):
+    places = dict.fromkeys([folder, *roots.values(), *(file.top for part in every.values() for file in part)])
+    metadata = read_metadata(places)
+    if not listed or (is_labelled(metadata) and not any(file.nested or file.kind == "dicom" for file in listed)):
         return None
     _tell_others([file.path.name for part in every.values() for file in part if not file.kind])
-    keys = _patient_keys(listed)
+    columns: dict[str, list] = _patient_keys(listed)
+    columns |= columns_for([file.path for file in listed], metadata, ("image", "label", *columns))
+    classes = sorted({file.label for file in listed})
     features = Features({"image": Image(decode=False), "label": ClassLabel(names=classes)}
-                        | {name: Value("string") for name in keys})  # fmt: skip
+                        | {name: Value("string") for name in columns})  # fmt: skip
+    columns["image"] = [{"bytes": None, "path": str(file.path)} for file in listed]
+    columns["label"] = [classes.index(file.label) for file in listed]
     splits, start = {}, 0
     for name, part in files.items():
-        columns = {key: values[start : start + len(part)] for key, values in keys.items()}
-        columns["image"] = [{"bytes": None, "path": str(file.path)} for file in part]
-        columns["label"] = [classes.index(file.top.name) for file in part]
-        table = Dataset.from_dict(columns, features=features).data
-        if part:
-            splits[name] = Dataset(table, fingerprint=_fingerprint(part))
+        own = {key: values[start : start + len(part)] for key, values in columns.items()}
+        splits[name] = Dataset(Dataset.from_dict(own, features=features).data, fingerprint=_fingerprint(part))
         start += len(part)
     return DatasetDict(splits)
 
@@ -102,10 +118,13 @@ def _files(root: Path) -> list[File]:
     """What lies in the class folders, in order of path, but for hidden files and folders."""
     found = []
     for top in _visible_folders(root):
-        for path in sorted(top.rglob("*")):
-            if path.is_file() and not any(_is_hidden(part) for part in path.relative_to(top).parts):
-                kind = "picture" if path.suffix.lower() in PICTURES else "dicom" if _is_dicom(path) else ""
-                found.append(File(path, top, kind))
+        for path in walk_files(top):
+            if any(_is_hidden(part) for part in path.relative_to(top).parts) or path.name in METADATA:
+                continue
+            kind, owner = "picture" if path.suffix.lower() in PICTURES else "", ""
+            if not kind and is_dicom(path) and (header := read_owner(path)) is not None:
+                kind, owner = "dicom", header
+            found.append(File(path, top, kind, owner))
     return found
 
 
@@ -116,22 +135,12 @@ def _tell_others(names: list[str]) -> None:
         logger.warning("%d files in class folders are no pictures and are left out: %s", len(names), listing)
 
 
-def _is_dicom(path: Path) -> bool:
-    """By the suffix, or by its first bytes where it has none: archives give files no suffix."""
-    suffix = path.suffix.lower()
-    if suffix in DICOM:
-        return True
-    if suffix and not suffix[1:].isdigit():
-        return False
-    with path.open("rb") as file:
-        return has_prefix(file.read(132))
-
-
 def _patient_keys(listed: list[File]) -> dict[str, list[str]]:
-    """The column that tells patients apart: PatientID of every DICOM header, else the folder below the class."""
-    dicom = all(file.kind == "dicom" for file in listed)
-    if dicom and (ids := _patient_ids([file.path for file in listed])) is not None:
-        return {FROM_DICOM: anonymous_keys(ids)}
+    """The column that tells patients apart: PatientID of DICOM headers, else the folder below the class."""
+    if any(file.kind == "dicom" for file in listed):
+        ids = owners([file.owner for file in listed], [file.path.name for file in listed])
+        if ids is not None:
+            return {FROM_DICOM: anonymous_keys(ids)}
     nested = [file.nested for file in listed]
     if all(nested):
         return {FROM_FOLDER: anonymous_keys([file.path.relative_to(file.top).parts[0] for file in listed])}
@@ -143,40 +152,15 @@ def _patient_keys(listed: list[File]) -> dict[str, list[str]]:
     return {}
 
 
-def _patient_ids(paths: list[Path]) -> list[str] | None:
-    """``PatientID`` (with its issuer) of every file; None if one has none, or all have one and the same."""
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    ids = []
-    for path in paths:
-        try:
-            header = dcmread(
-                path, force=True, stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"]
-            )
-            found = [str(header.get(tag, "") or "").strip() for tag in ("PatientID", "IssuerOfPatientID")]
-        except (
-            InvalidDicomError,
-            OSError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            NotImplementedError,
-            KeyError,
-        ) as error:
-            logger.debug("%s: no header", path, exc_info=error)
-            found = [""]
-        ids.append("\n".join(found) if found[0] else "")
-    without = ids.count("")
-    if without or (len(ids) > 1 and len(set(ids)) == 1):
-        reason = f"{without} of {len(ids)} files have no PatientID" if without else "every file has the same PatientID"
-        logger.warning("%s: the DICOM headers do not tell patients apart.", reason)
-        return None
-    return ids
-
-
 def _fingerprint(part: list[File]) -> str:
     """Changes when a file is added, removed, moved or rewritten: decoded pixels are kept under it."""
-    stats = [(file.path, file.path.stat()) for file in part]
-    lines = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats]
-    return hashlib.sha256("\n".join(["class folders 1", *lines]).encode()).hexdigest()[:16]
+    lines = [f"{file.path} {file.label} {_state(file.path)}" for file in part]
+    return hashlib.sha256("\n".join(["class folders 2", *lines]).encode()).hexdigest()[:16]
+
+
+def _state(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere: decoding names it
+        return "cannot be read"
+    return f"{stat.st_size} {stat.st_mtime_ns}"

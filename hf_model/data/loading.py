@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from pathlib import Path
@@ -52,6 +53,8 @@ def load_splits(
     splits: dict[str, Dataset] = {}
     for split, rows in raw.items():
         name = _SPLIT_NAMES.get(split.lower(), split)
+        if name in splits:
+            raise DatasetError(f"{option} {name_or_folder}: two of its splits mean {name}; {split} is one. Join them.")
         splits[name] = _normalise(rows, f"{name_or_folder}, split {split}", image_column, label_column)
     return DatasetDict(splits)
 
@@ -59,7 +62,11 @@ def load_splits(
 def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option: str) -> DatasetDict:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
-        if (own := read_class_folders(folder, _SPLIT_NAMES)) is not None:
+        try:
+            own = read_class_folders(folder, _SPLIT_NAMES)
+        except ValueError as error:
+            raise DatasetError(f"{option} {name_or_folder}: {error}") from error
+        if own is not None:
             return own
         _refuse_zip(folder)
         name_or_folder = str(folder)
@@ -133,7 +140,7 @@ def _label_mapping(rows: Dataset, where: str) -> dict[object, int]:
     if set(names) <= set(NUMBERS):
         logger.warning("%s: labels are 0 and 1 without names; 0 is taken for NORMAL and 1 for PNEUMONIA.", where)
     unknown = [name for name, value in mapping.items() if value is None]
-    if unknown or len(set(mapping.values())) != len(names):
+    if unknown:
         raise DatasetError(
             f"{where}: classes are {', '.join(names)}; this project knows {' and '.join(LABELS)} only. Keep those "
             "rows and rename the classes, or train with another tool."
@@ -143,13 +150,19 @@ def _label_mapping(rows: Dataset, where: str) -> dict[object, int]:
     return {value: mapping[str(value)] for value in set(rows["label"])}
 
 
-def read_bytes(image: dict[str, object]) -> bytes:
-    """The encoded picture of one row: from its bytes or, in an image folder, from its path."""
-    data = image.get("bytes")
-    return data if data is not None else Path(str(image["path"])).read_bytes()
+def read_bytes(image: dict[str, object] | None) -> bytes:
+    """The encoded picture of one row: from its bytes or, in an image folder, from its path.
+
+    Raises:
+        OSError: the file cannot be read, or the row is empty.
+    """
+    data, path = ((image or {}).get(key) for key in ("bytes", "path"))
+    if data is None and path is None:
+        raise FileNotFoundError(errno.ENOENT, "the row holds no picture")
+    return data if data is not None else Path(str(path)).read_bytes()
 
 
-def file_name(image: dict[str, object], row: int) -> str:
+def file_name(image: dict[str, object] | None, row: int) -> str:
     """The picture's file name without folders, or ``row-<n>`` where the data set has none."""
-    path = image.get("path")
+    path = (image or {}).get("path")
     return re.split(r"[\\/]", str(path))[-1] if path else f"row-{row}"

@@ -77,13 +77,16 @@ def patient_key_function(pattern: str | None) -> Callable[[str], str | None]:
 
 
 def anonymous_keys(ids: Sequence[str]) -> list[str]:
-    """Keys that are equal where the identifiers are, and from which no identifier can be had.
+    """Keys that are equal where the identifiers are, and from which no identifier can be had; "" stays "".
 
     Hospital numbers are few enough to try them all, so a plain hash would give them away. This one is salted with the
     whole set of identifiers: the same data gives the same keys, and who wants to try has to know everybody else first.
     """
-    salt = hashlib.sha256("\0".join(sorted(set(ids))).encode()).digest()
-    return [f"patient-{hashlib.blake2b(value.encode(), key=salt, digest_size=8).hexdigest()}" for value in ids]
+    salt = hashlib.sha256("\0".join(sorted(set(ids) - {""})).encode()).digest()
+    return [
+        f"patient-{hashlib.blake2b(value.encode(), key=salt, digest_size=8).hexdigest()}" if value else ""
+        for value in ids
+    ]
 
 
 def patients_of(names: Sequence[str], pattern: str | None = None) -> list[str] | None:

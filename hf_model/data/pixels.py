@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
 T, R = TypeVar("T"), TypeVar("R")
+STALE = 86400
+"""Seconds after which a map that was not finished is taken for abandoned."""
 _FORMAT = 2
 """Raise when decoding changes, so that old maps are not read as new ones."""
 
@@ -147,6 +150,9 @@ def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str
     out.flush()
     del out
     partial.replace(folder / "pixels.npy")
+    for left in folder.glob("pixels-*.npy"):  # by a process that was killed while it decoded the same
+        if time.time() - left.stat().st_mtime > STALE:
+            left.unlink(missing_ok=True)
     index = {"rows": kept, "names": names, "hashes": hashes, "skipped": skipped}
     temporary = folder / f"index-{os.getpid()}.json"
     temporary.write_text(json.dumps(index))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from hf_model.data.folders import FROM_DICOM, FROM_FOLDER
-from hf_model.data.loading import DatasetError, load_splits, read_bytes
-from hf_model.data.patients import bare_number, patients_of
+from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
+from hf_model.data.near import components, near_pairs
+from hf_model.data.owners import FILE_NAME, find_patients, owners_of
+from hf_model.data.patients import bare_number
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.splits import Split, describe_split, join_groups, make_splits, split_by_group
 from hf_model.radiograph.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
-FILE_NAME = "file name"
-"""What patients are told apart by, where this project knows the names."""
 TRAIN, VALIDATION, CALIBRATION = "development_train", "development_validation", "calibration"
 
 
@@ -50,6 +49,7 @@ class DevelopmentData:
         test: rendering name -> its test pictures, closed.
         pattern, patient_column: as the user gave them. patient_key: what patients are told apart by, in words.
         leakage: between development and the test split, once it was looked for.
+        originals: full-size originals of some pictures, not decoded, or None.
     """
 
     main: Pixels
@@ -64,46 +64,22 @@ class DevelopmentData:
     patient_column: str | None = None
     patient_key: str | None = None
     leakage: dict[str, object] | None = None
+    originals: Dataset | None = None
 
     def rows(self, split: str) -> np.ndarray:
         return self.splits[split].indices
 
     def patients_in(self, pixels: Pixels) -> list[str]:
-        """Patient keys of other pictures of this data set, "" where nothing says whose they are."""
-        keys, _ = find_patients(pixels.names, pixels.columns, self.patient_column, self.pattern)
-        return keys or [""] * len(pixels)
+        """Patient keys of other pictures of this data set, "" where nothing says whose one is.
+
+        By what tells development's patients apart: keys of another kind would equal none of theirs.
+        """
+        return owners_of(pixels.names, pixels.columns, self.patient_key, self.patient_column, self.pattern)
 
 
 def rendering_name(name_or_folder: str) -> str:
     """The last part of a Hub id or path: what a rendering is called in reports."""
     return Path(name_or_folder.rstrip("/")).name
-
-
-def find_patients(
-    names: list[str], columns: dict[str, list[object]], column: str | None, pattern: str | None
-) -> tuple[list[str] | None, str | None]:
-    """N patient keys with what they come from, or None twice where nothing says whose each picture is.
-
-    From the column or pattern that the user named; else from the DICOM headers, from file names that this project
-    knows, from the folders that pictures lie in.
-
-    Raises:
-        DatasetError: the column does not exist or is not filled everywhere.
-    """
-    if column is not None:
-        if column not in columns:
-            raise DatasetError(f"--patient_column {column}: the data set has {', '.join(columns) or 'no others'}.")
-        values = columns[column]
-        if any(value in (None, "") for value in values):
-            raise DatasetError(f"--patient_column {column}: empty in {sum(v in (None, '') for v in values)} rows.")
-        return [str(value) for value in values], f"column {column}"
-    if pattern is None and FROM_DICOM in columns:
-        return list(columns[FROM_DICOM]), "PatientID of the DICOM headers, hashed"
-    if (keys := patients_of(names, pattern)) is not None:
-        return keys, FILE_NAME
-    if pattern is None and FROM_FOLDER in columns:
-        return list(columns[FROM_FOLDER]), "the folder below the class, its name hashed"
-    return None, None
 
 
 def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | None = None) -> DevelopmentData:
@@ -146,6 +122,8 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
         main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
         _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column, key,
     )  # fmt: skip
+    if arguments.originals:  # used after training, which is late to learn that they are not there
+        data.originals = _originals(main, arguments.originals, options)
     for folder in arguments.renderings:
         _add_rendering(
             data, folder, load_splits(folder, **options, option="--renderings"), preprocessing, cache, published
@@ -156,8 +134,6 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
 def _published(arguments, options: dict[str, str | None], seed: int) -> DatasetDict:
     """The data set as it is, or so many rows of each split."""
     published = load_splits(arguments.dataset, **options)
-    if arguments.originals:  # used after training, which is late to learn that it is not there
-        load_splits(arguments.originals, token=options["token"], option="--originals")
     if arguments.max_train_samples:
         published = DatasetDict({k: _truncate(v, arguments.max_train_samples, seed) for k, v in published.items()})
     return published
@@ -184,8 +160,12 @@ def pool_splits(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
 
 
 def _groups(main: Pixels, patients: list[str] | None, *, by_name: bool) -> np.ndarray:
-    """What must not be cut: patients (by the coarser key as well, where names have one) and equal pictures."""
-    keys: list[list[object]] = [list(main.hashes)]
+    """What must not be cut: patients (by the coarser key as well, where names have one), equal and near pictures."""
+    pairs = near_pairs(main.pixels, main.hashes)
+    if pairs:
+        logger.info("%d pairs of nearly equal pictures: each stays on one side of every split.", len(pairs))
+    joined = components(len(main), [(pair.first, pair.second) for pair in pairs])
+    keys: list[Sequence[object]] = [main.hashes, joined.tolist()]
     if patients is not None:
         keys.append([f"patient {p}" for p in patients])
     if by_name:
@@ -199,6 +179,17 @@ def _splits(main, patients, groups, kept, arguments, seed) -> dict[str, Split]:
     people = None if patients is None else [patients[i] for i in kept]
     parts = make_splits(main.labels[kept], people, groups[kept], fractions, seed)
     return {name: describe_split(name, kept[part.indices], main.labels, patients) for name, part in parts.items()}
+
+
+def _originals(main: Pixels, name: str, options: dict[str, str | None]) -> Dataset:
+    """The rows of ``--originals``, which are joined to ours by file name."""
+    if len(set(main.names)) < len(main):
+        raise DatasetError(f"--originals {name}: the data set has equal file names for different pictures: none joins.")
+    rows, _ = pool_splits(load_splits(name, **options, option="--originals"))  # those of test stay unread
+    names = {file_name(image, row) for row, image in enumerate(rows.select_columns("image")["image"])}
+    if names.isdisjoint(main.names):
+        raise DatasetError(f"--originals {name}: no file name there is one of a picture to train on.")
+    return rows
 
 
 def _add_rendering(

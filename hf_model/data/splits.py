@@ -1,7 +1,7 @@
 """Patient-grouped, label-stratified splits.
 
 Development-train, development-validation and calibration come from the published train and validation splits, 70, 10
-and 20 per cent by patients. A group is never cut: pictures of one patient, and byte-for-byte equal pictures whatever
+and 20 per cent by patients. A group is never cut: pictures of one patient, and equal or nearly equal pictures whatever
 their names, stay together. Groups are formed with the coarser key (``bare_number``) where file names give one, so the
 split holds whether ``person1000_bacteria`` and ``person1000_virus`` are one child or two.
 """

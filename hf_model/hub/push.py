@@ -27,6 +27,12 @@ REQUIRED = (
     "metrics.json",
     "README.md",
 )
+FIGURES = (
+    *("roc", "precision_recall", "thresholds", "reliability", "decision_curve", "scores"),
+    *(f"confusion_matrix_{point}" for point in ("0_5", "argmax", "default", "rule_out", "rule_in")),
+)
+"""What training draws into ``figures/``; any other picture there may be a patient's."""
+AUDIT = "audit.json"
 OPTIONAL = (
     "gate.safetensors",
     "openvino_model.xml",
@@ -34,13 +40,14 @@ OPTIONAL = (
     "LICENSE",
     "training_curves.png",
     "confusion_matrix.png",
-    "audit.json",
+    AUDIT,
     "evaluation.html",
-    "figures/*.png",
-    "figures/*.svg",
+    *(f"figures/{stem}.{suffix}" for stem in FIGURES for suffix in ("png", "svg")),
     "scores/*.csv",
 )
 """All else stays on disk: optimizer states, ``training_args.bin`` (a pickle), pages with pictures of the data."""
+STALE = (*OPTIONAL, "figures/*.png", "figures/*.svg")
+"""What a push takes away where the folder has it no more, or must not publish it."""
 
 
 class PushError(RuntimeError):
@@ -51,7 +58,7 @@ def checkpoint_files(folder: Path | str) -> list[Upload]:
     """What a push of the folder uploads: ``REQUIRED`` and ``OPTIONAL`` and nothing else, sorted by path.
 
     Raises:
-        PushError: a required file is missing, cut short or not what its name says.
+        PushError: a required file is missing, cut short or not what its name says, or audit.json names pictures.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -138,7 +145,7 @@ def _upload(
     # The engine files of an earlier push would answer for weights that are gone.
     here = {upload.path for upload in uploads}
     there = api.list_repo_files(full_id, revision=revision)
-    stale = [path for path in there if path not in here and any(fnmatch(path, name) for name in OPTIONAL)]
+    stale = [path for path in there if path not in here and any(fnmatch(path, name) for name in STALE)]
     operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in stale)]
     return api.create_commit(full_id, operations, commit_message=message, revision=revision).commit_url
 
@@ -168,14 +175,27 @@ def check_card(text: str) -> None:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse JSON that does not parse and weights that are cut short."""
+    """Refuse JSON that does not parse, weights that are cut short, and an audit that is not for others."""
     try:
         if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if path.name == AUDIT:
+                _check_audit(content)
         elif path.suffix == ".safetensors":
             _check_safetensors(path)
     except ValueError as error:
         raise PushError(f"{path} cannot be pushed: {error}. Nothing was pushed.") from error
+
+
+def _check_audit(record: object) -> None:
+    """Only the summary ships: the whole record names files, which may be named after patients."""
+    from hf_model.audit.summary import names_pictures  # loads datasets, which a push does without else
+
+    if names_pictures(record):
+        raise ValueError(
+            "it names pictures of the data set. Move it away, or put the summary in its place, which names none: "
+            "python -m hf_model audit … --summary FILE"
+        )
 
 
 def _check_safetensors(path: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
-from hf_model.audit.duplicates import near_pairs
 from hf_model.audit.leakage import certificate
 from hf_model.audit.pictures import TEST, Header, Pictures
 from hf_model.data.loading import DatasetError
+from hf_model.data.near import near_pairs
 from hf_model.data.pixels import Pixels
-from hf_model.data.prepare import DevelopmentData
+from hf_model.data.prepare import FILE_NAME, DevelopmentData
 
 logger = logging.getLogger(__name__)
 DEVELOPMENT = "development"
@@ -31,16 +31,27 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
         data: prepared, the test split still closed. allowed: ``--allow_leakage``.
 
     Returns:
-        For metrics.json: "clean", "allowed", "counts" by kind (None: could not be compared), without file names.
+        For metrics.json: "clean", "allowed", "counts" by kind (None: could not be compared), "unknown_patients" (test
+        pictures that do not say whose they are), without file names.
 
     Raises:
-        DatasetError: something is shared and that was not allowed; the message names an example of each kind.
+        DatasetError: something is shared and that was not allowed (the message names an example of each kind), or the
+            test split has no --patient_column.
     """
-    found = compare(data)
+    test = data.test[data.main_name].decode()
+    owners = data.patients_in(test)
+    if data.patient_column is not None and not any(owners):
+        raise DatasetError(f"--patient_column {data.patient_column}: the test split of {data.main_name} has none.")
+    found, unknown = compare(data, test, owners), owners.count("")
     counts = {kind: found["pairs"][0]["counts"][kind] for kind in ("patients", "pixels", "near")}
     if counts["patients"] is None:
         logger.warning("Nothing says whose the pictures are: whether test patients are learned from cannot be told.")
-    record = {"clean": found["clean"], "allowed": allowed, "counts": counts}
+    elif unknown:
+        logger.warning(
+            "%d of %d test pictures do not say whose they are (by %s): whether these patients are learned from cannot "
+            "be told.", unknown, len(test), data.patient_key,
+        )  # fmt: skip
+    record = {"clean": found["clean"], "allowed": allowed, "counts": counts, "unknown_patients": unknown}
     if not found["clean"]:
         reasons = " ".join(found["leaks"])
         if not allowed:
@@ -52,13 +63,15 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
     return record
 
 
-def compare(data: DevelopmentData) -> dict[str, Any]:
-    """``audit.leakage.certificate`` of development against the test split, seconds for 6,000 pictures."""
-    rows = np.sort(np.concatenate([split.indices for split in data.splits.values()]))
-    main, test = data.main, data.test[data.main_name].decode()
+def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str, Any]:
+    """``audit.leakage.certificate`` of development against the test split, whose patients are ``owners`` ("" unknown).
+
+    Seconds for 6,000 pictures. Without any patient known on either side patients are not compared.
+    """
+    rows, main = np.sort(np.concatenate([split.indices for split in data.splits.values()])), data.main
     patients = None
-    if data.patients is not None:
-        patients = [data.patients[row] for row in rows] + [patient or None for patient in data.patients_in(test)]
+    if data.patients is not None and any(owners):
+        patients = [data.patients[row] for row in rows] + [patient or None for patient in owners]
     hashes = [main.hashes[row] for row in rows] + test.hashes
     pixels = [*(main.pixels[row] for row in rows), *test.pixels]
     side = np.array([DEVELOPMENT] * len(rows) + [TEST] * len(test))
@@ -66,7 +79,7 @@ def compare(data: DevelopmentData) -> dict[str, Any]:
         name=data.main_name, source=DatasetDict(), split=side, names=_names(main, rows) + test.names,
         labels=np.zeros(len(side), dtype=np.int64),  # nobody asks for them here, and the test split's stay unread
         patients=patients, headers=[Header(0, "")] * len(side), kept=np.arange(len(side)), pixels=pixels,
-        hashes=hashes, skipped={}, named=data.patient_key == "file name" and data.pattern is None,
+        hashes=hashes, skipped={}, named=data.patient_key == FILE_NAME and data.pattern is None,
     )  # fmt: skip
     return certificate(pictures, near_pairs(pixels, hashes, side == TEST))
 

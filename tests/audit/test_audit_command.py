@@ -6,14 +6,10 @@ import json
 import shutil
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-from audit_folders import SIDE
 from PIL import Image
 
-from hf_model.audit import model_probes
 from hf_model.audit.audit_cli import main
-from hf_model.inference.engines.base import EngineOutput
 
 
 class Page(HTMLParser):
@@ -116,51 +112,39 @@ def test_a_wrong_folder_is_one_line_and_exit_2(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_hiding_takes_away_what_it_says():
-    picture = np.zeros((100, 100), np.uint8)
-    picture[12:88, 8:92] = 200
-    assert np.unique(model_probes.hide(picture, inside=True)).tolist() == [0, 200]
-    picture[50, 50] = 0
-    masked, only = model_probes.hide(picture, inside=True), model_probes.hide(picture, inside=False)
-    assert masked[50, 50] == 200
-    assert (only[50, 50], only[0, 0]) == (0, 0)
-    assert picture[50, 50] == 0
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_checkpoint_folder_is_no_place_for_pictures(clean_folder, tmp_path, capsys, name):
+    (tmp_path / name).write_text("{}")
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path), "--backbone", "none"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"audit: --output {tmp_path} is a checkpoint folder (it holds {name}), and the audit writes"
+    )
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-class Brightness:
-    """An engine that answers by the mean grey: blur changes nothing, masking little."""
-
-    name, workers, batch_size = "brightness", 1, 8
-
-    def run(self, pixels, *, bulk=False):
-        margin = (pixels.mean(axis=(1, 2)) - 100) / 10
-        return EngineOutput(np.stack([np.zeros_like(margin), margin], axis=1), None, None)
+def test_an_output_that_is_a_file_is_told_before_any_work(clean_folder, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"audit: --output {tmp_path / 'out'} is a file. Give a folder.\n"
 
 
-class FakeCheckpoint:
-    """What ``probe_checkpoint`` needs of a checkpoint."""
-
-    model_id, weights_sha256, metrics = "fake", "0" * 64, None
-
-    class decision:  # noqa: N801 - stands for an attribute
-        threshold = 0.5
-
-        @staticmethod
-        def probability(normal, sick):
-            return 1 / (1 + np.exp(normal - sick))
-
-
-def test_model_probe_measures_how_answers_move(monkeypatch):
-    labels = np.array([0, 1] * 10)
-    pixels = np.full((20, SIDE, SIDE), 80, np.uint8) + (40 * labels).astype(np.uint8)[:, None, None]
-    monkeypatch.setattr(model_probes, "held_out", lambda *_: (pixels, labels, np.arange(20)))
-    monkeypatch.setattr(model_probes, "open_engine", lambda *_: Brightness())
-    found = model_probes.probe_checkpoint(FakeCheckpoint(), "data")
-    assert [view["auc"]["value"] for view in found["views"]] == [1.0] * (3 + 5 + 4)
-    assert found["views"][0]["mean_pneumonia"] == pytest.approx(1 / (1 + np.exp(-2)))
-    assert {view["changed_answers"] for view in found["views"]} == {0.0}
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_rendering_of_the_same_name_is_refused_before_any_work(clean_folder, tmp_path, capsys, monkeypatch, twice):
+    monkeypatch.setattr("hf_model.audit.run.gather", lambda *_, **__: pytest.fail("work was done"))
+    name = "other" if twice else clean_folder.name
+    shutil.copytree(clean_folder, tmp_path / name)
+    folders = [str(tmp_path / name)] * (2 if twice else 1)
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path / "out"), "--renderings", *folders]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"audit: --renderings {tmp_path / name}: a rendering called {name} is there already; rename the folder.\n"
+    )
 
 
-def test_a_checkpoint_that_names_no_held_out_pictures_is_not_scored():
-    with pytest.raises(model_probes.NoHeldOutPictures, match="which pictures it was trained on is unknown"):
-        model_probes.held_out(FakeCheckpoint(), "data")
+def test_a_wrong_rendering_costs_no_work(clean_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("hf_model.audit.run.gather", lambda *_, **__: pytest.fail("work was done"))
+    wrong = str(tmp_path / "nothing")
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path / "out"), "--renderings", wrong]) == 2
+    assert capsys.readouterr().err == f"audit: --renderings {wrong}: there is no such folder.\n"

@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
 from hf_model.audit import duplicates, leakage
+from hf_model.data import near
 from hf_model.data.loading import load_splits
 from hf_model.radiograph import Preprocessing
 
@@ -66,6 +67,14 @@ def test_one_picture_under_both_labels_is_a_conflict(folder, read):
     assert certificate["clean"]
 
 
+def test_a_copy_without_a_patient_joins_no_two_patients(folder, read):
+    shutil.copy(folder / "test/NORMAL/IM-0024-0001.bmp", folder / "test/NORMAL/scan.bmp")
+    found, certificate = certify(read(folder))
+    assert found["exact"]["list"][0]["patients"] == ["im-0024"]
+    assert (found["exact"]["groups"], found["exact"]["across_patients"]) == (1, 0)
+    assert certificate["unknown_patients"]["test"]["unknown"] == 1
+
+
 def test_a_shared_patient_is_a_leak_and_a_shared_number_is_not(folder, read):
     test = folder / "test/PNEUMONIA"
     other = sorted(test.iterdir())[0]
@@ -101,10 +110,11 @@ def test_certificate_from_the_loaded_splits_alone(folder, tmp_path):
 
 def test_perceptual_hash_is_the_published_one():
     picture = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    double = picture.repeat(2, axis=0).repeat(2, axis=1)  # the thumbnail, of which the hash takes half
     waves = dct(dct(picture.astype(float), axis=0), axis=1)[:8, :8]  # as imagehash.phash computes it
     # unnormalised waves differ from orthonormal ones by factors of the first row and column: compare without those
     expected = (waves > np.median(waves))[1:, 1:]
-    code = duplicates.perceptual_hash(picture[None])
+    code = near.perceptual_hash(double[None])
     bits = np.unpackbits(code.view(np.uint8)).reshape(8, 8).astype(bool)[1:, 1:]
     assert np.mean(bits == expected) > 0.9
 

@@ -52,3 +52,13 @@ def test_no_numbers_no_table(folder, read):
     assert pictures.patients is None
     assert numbering.series(pictures) is None
     assert numbering.likeness(pictures) is None
+
+
+def test_pictures_without_a_number_change_neither_table(folder, read):
+    clean = read(folder)
+    expected = numbering.series(clean), numbering.likeness(clean)
+    for number, name in enumerate(("IM-0024-0001.bmp", "IM-0025-0001.bmp")):
+        shutil.copy(folder / "test/NORMAL" / name, folder / f"test/NORMAL/scan{number}.bmp")
+    pictures = read(folder)
+    assert pictures.patients.count(None) == 2
+    assert (numbering.series(pictures), numbering.likeness(pictures)) == expected

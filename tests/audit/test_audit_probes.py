@@ -9,9 +9,9 @@ from PIL import Image, ImageFilter
 from sklearn.metrics import roc_auc_score
 
 from hf_model.audit import label_quality, measures, shift, shortcuts
-from hf_model.audit.findings import GUESSABLE
-from hf_model.audit.pictures import Header
-from hf_model.audit.probing import auc_entry, linear, out_of_fold
+from hf_model.audit.finding import GUESSABLE
+from hf_model.audit.headers import Header
+from hf_model.audit.probing import TooFewPatients, auc_entry, linear, out_of_fold
 
 
 def table(pictures):
@@ -75,15 +75,25 @@ def test_the_mask_keeps_nothing_of_the_lungs():
 
 
 def test_auc_is_scikit_learns_and_clusters_widen_it():
+    # six pictures of a patient share most of what they score: 20 patients tell little more than 20 pictures would
     rng = np.random.default_rng(3)
+    patient = np.arange(120) // 6
     labels = np.repeat([0, 1], 60)
-    score = rng.normal(size=120) + labels
-    alone, paired = (auc_entry(score, labels, groups) for groups in (np.arange(120), np.arange(120) // 6))
-    assert alone["value"] == pytest.approx(roc_auc_score(labels, score))
-    assert alone["groups"] == 120
-    assert paired["groups"] == 20
-    low, high = alone["delong"]
-    assert low < alone["value"] < high
+    score = rng.normal(size=20)[patient] + 0.3 * rng.normal(size=120) + labels
+    alone, clustered = (auc_entry(score, labels, groups) for groups in (np.arange(120), patient))
+    assert alone["value"] == clustered["value"] == pytest.approx(roc_auc_score(labels, score))
+    assert (alone["groups"], clustered["groups"]) == (120, 20)
+    width = {key: entry[kind][1] - entry[kind][0] for key, entry, kind in (
+        ("pictures", alone, "interval"), ("patients", clustered, "interval"), ("delong", alone, "delong"))}  # fmt: skip
+    assert width["patients"] > 1.8 * width["pictures"]
+    assert width["pictures"] == pytest.approx(width["delong"], rel=0.1)
+
+
+def test_one_picture_of_a_class_has_no_delong_interval():
+    entry = auc_entry(np.array([0.3, 0.1, 0.4, 0.2]), np.array([0, 1, 1, 1]), np.arange(4))
+    assert entry["value"] == pytest.approx(1 / 3)
+    assert entry["delong"] is None
+    assert entry["interval"] == [0.0, 1.0]  # by the bootstrap over patients, which is as wide as it can be
 
 
 def test_out_of_fold_never_sees_the_patient():
@@ -97,7 +107,7 @@ def test_out_of_fold_never_sees_the_patient():
 
 
 def test_too_few_patients_are_refused():
-    with pytest.raises(ValueError, match="at least two patients of each class"):
+    with pytest.raises(TooFewPatients, match="at least two patients of each class"):
         out_of_fold(linear(0), np.zeros((4, 1)), np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]))
 
 
@@ -147,3 +157,12 @@ def test_flipped_labels_are_listed_and_nothing_is_dropped(folder, read):
     assert ranked == sorted(ranked)
     assert ranked[-1] < 0.5
     assert found["n"] == 96
+
+
+def test_a_side_that_falls_into_one_fold_leaves_out_a_classifier_and_not_the_audit(clean_folder, read, monkeypatch):
+    def refuse(*_):
+        raise TooFewPatients("one fold")
+
+    monkeypatch.setattr(shift, "probe", refuse)
+    pictures = read(clean_folder)
+    assert shift.tell_apart(pictures, measures.measure(pictures)) == []

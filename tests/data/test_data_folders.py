@@ -1,21 +1,17 @@
-"""Class folders of DICOM files, of patients' folders, and of both."""
+"""Class folders of pictures: patients' folders, metadata, links, and what lies beside."""
 
 from __future__ import annotations
 
-import io
 import logging
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from generated import chest, write_image_folder
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from hf_model.audit.pictures import gather
-from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
+from hf_model.data.loading import DatasetError, file_name, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
 from hf_model.evaluation.picture_set import PictureSet
@@ -23,24 +19,6 @@ from hf_model.radiograph import Preprocessing
 from hf_model.training.arguments import DataArguments
 
 SMALL = Preprocessing(height=64, width=64)
-
-
-def write_dicom(path: Path, pixels: np.ndarray, patient: str | None) -> None:
-    """A CR file, 8 bit MONOCHROME2; ``patient`` None leaves the element out."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.Modality, dataset.PhotometricInterpretation = "CR", "MONOCHROME2"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-    dataset.PixelData = pixels.tobytes()
-    if patient is not None:
-        dataset.PatientID = patient
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, enforce_file_format=True)
 
 
 def nested(folder: Path, patients: int = 12, pictures: int = 2) -> Path:
@@ -104,46 +82,6 @@ def test_split_folders_and_deeper_folders(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
     assert len(set(keys)) == 6
     assert set(splits["test"]["patient_folder"]) == set(keys)  # the same folder names are the same patients
-
-
-@pytest.mark.parametrize("suffix", [".dcm", ".DCM", ""])
-def test_dicom_files_are_read_as_an_upload_is(tmp_path: Path, suffix: str) -> None:
-    for label, kind in enumerate(("NORMAL", "PNEUMONIA")):
-        for patient in range(24):
-            pixels = chest(100 * label + patient)
-            write_dicom(tmp_path / "d" / kind / f"IM{100 * label + patient}{suffix}", pixels, f"{label}{patient // 2}")
-    data = _prepare(tmp_path / "d", tmp_path, test_fraction=0.2)
-    assert sorted(data.main.names)[0] == f"IM0{suffix}"
-    row = data.main.names.index(f"IM0{suffix}")
-    np.testing.assert_array_equal(data.main.pixels[row], chest(0))
-    assert data.patient_key == "PatientID of the DICOM headers, hashed"
-    assert len(set(data.patients)) == 24
-    names = [name for name, _ in data.test["d"].contents(data.test["d"].decode())]
-    assert names == data.test["d"].decode().names
-    assert PictureSet.open(str(tmp_path / "d"), "train").patients == data.patients
-
-
-@pytest.mark.parametrize(("first", "second"), [(None, "a"), ("same", "same")])
-def test_headers_that_tell_nobody_apart_are_not_taken(tmp_path: Path, caplog, first, second) -> None:
-    for kind, patient in (("NORMAL", first), ("PNEUMONIA", second)):
-        write_dicom(tmp_path / kind / "1.dcm", chest(1), patient)
-    with caplog.at_level(logging.WARNING):
-        rows = load_splits(str(tmp_path))["train"]
-    assert rows.column_names == ["image", "label"]
-    assert "do not tell patients apart" in caplog.text
-
-
-def test_dicom_beside_other_pictures(tmp_path: Path) -> None:
-    write_image_folder(tmp_path, {"train": 2})
-    write_dicom(tmp_path / "train" / "NORMAL" / "extra.dcm", chest(5), "x")
-    (tmp_path / "train" / "NORMAL" / "notes.txt").write_text("no picture")
-    rows = load_splits(str(tmp_path))["train"]
-    names = [file_name(image, row) for row, image in enumerate(rows["image"])]
-    assert sorted(names) == ["IM-0000-0001.png", "IM-0001-0001.png", "IM-0001-0002.png", "extra.dcm",
-                             "person0_bacteria_0.png", "person1_virus_10.png", "person1_virus_11.png"]  # fmt: skip
-    assert rows.column_names == ["image", "label"]
-    stored = Image.open(io.BytesIO(read_bytes(rows[names.index("IM-0000-0001.png")]["image"])))
-    np.testing.assert_array_equal(np.asarray(stored), chest(0))
 
 
 def test_kaggle_s_archive_as_it_unpacks(tmp_path: Path, caplog) -> None:
@@ -218,6 +156,59 @@ def test_known_file_names_go_before_folders(tmp_path: Path) -> None:
     assert PictureSet.open(str(tmp_path), "train").patients == ["im-0001", "person7_virus"]
 
 
+def test_names_that_every_patient_has_tell_nobody_apart(tmp_path: Path) -> None:
+    """Viewers export IM-0001-0001 for everybody: the folders are the patients then."""
+    for label, kind in enumerate(("NORMAL", "PNEUMONIA")):
+        for patient in range(12):
+            place = tmp_path / "d" / kind / f"pat{label}{patient}"
+            place.mkdir(parents=True)
+            for film in (1, 2):
+                pixels = chest(1000 * label + 10 * patient + film, pneumonia=bool(label))
+                Image.fromarray(pixels).save(place / f"IM-{film:04d}-0001.png")
+    data = _prepare(tmp_path / "d", tmp_path, test_fraction=0.25)
+    assert data.patient_key == "the folder below the class, its name hashed"
+    assert len(set(data.patients)) == 24
+
+
+def test_a_pattern_that_misses_a_file_is_refused(tmp_path: Path) -> None:
+    folder = nested(tmp_path / "d", patients=6)
+    (folder / "NORMAL" / "MRN0" / "0.png").rename(folder / "NORMAL" / "MRN0" / "copy.png")
+    with pytest.raises(DatasetError, match=r"finds nothing in 1 of 24 file names, for example copy\.png"):
+        _prepare(folder, tmp_path, patient_pattern=r"^(\d)\.png")
+
+
+def test_metadata_without_classes_gives_the_folders_its_columns(tmp_path: Path, caplog) -> None:
+    write_image_folder(tmp_path, {"train": 3})
+    files = sorted((tmp_path / "train").rglob("*.png"))
+    lines = [f"{path.relative_to(tmp_path / 'train')},MRN{n // 2}" for n, path in enumerate(files)]
+    (tmp_path / "train" / "metadata.csv").write_text("\n".join(["file_name,patient", *lines[:-1]]))
+    with caplog.at_level(logging.WARNING):
+        rows = load_splits(str(tmp_path))["train"]
+    assert rows["label"] == [int(path.parent.name == "PNEUMONIA") for path in files]
+    assert rows["patient"] == [f"MRN{n // 2}" for n in range(len(files) - 1)] + [""]
+    assert f"The metadata has no row for 1 pictures, for example {files[-1].name}" in caplog.text
+    with pytest.raises(DatasetError, match="--patient_column patient: empty in 1 rows"):
+        _prepare(tmp_path, tmp_path, patient_column="patient")
+
+
+def test_the_splits_may_spell_a_class_differently(tmp_path: Path) -> None:
+    write_image_folder(tmp_path, {"train": 2, "test": 1})
+    (tmp_path / "test" / "NORMAL").rename(tmp_path / "test" / "1_Normal")
+    splits = load_splits(str(tmp_path))
+    assert {name: (len(rows), sum(rows["label"])) for name, rows in splits.items()} == {"train": (6, 3), "test": (2, 1)}
+
+
+def test_linked_folders_are_read_and_a_dead_link_is_named(tmp_path: Path) -> None:
+    folder = nested(tmp_path / "d", patients=12)
+    (folder / "NORMAL" / "MRN0").rename(tmp_path / "archive")
+    (folder / "NORMAL" / "MRN0").symlink_to(tmp_path / "archive")
+    (folder / "NORMAL" / "MRN1" / "1.png").unlink()
+    (folder / "NORMAL" / "MRN1" / "1.png").symlink_to(tmp_path / "nowhere.png")
+    data = _prepare(folder, tmp_path, test_fraction=0.2)
+    assert len(data.main) == 47
+    assert [name for name, _ in data.main.skipped] == ["1.png"]
+
+
 def test_a_rewritten_file_is_decoded_again(tmp_path: Path) -> None:
     folder = nested(tmp_path / "d", patients=6)
     first = load_splits(str(folder))["train"]
@@ -231,5 +222,6 @@ def test_keys_hide_identifiers_and_keep_them_apart() -> None:
     assert keys[0] == keys[2] != keys[1]
     assert not [key for key in keys if key == "patient-7"]
     assert anonymous_keys(["8", "7"]) == [keys[1], keys[0]]
+    assert anonymous_keys(["7", "", "8"]) == [keys[0], "", keys[1]]
     # who knows a number but not the others cannot look its key up
     assert anonymous_keys(["7"])[0] != keys[0]

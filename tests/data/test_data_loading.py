@@ -99,11 +99,33 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
         load_splits(str(folder), label_column="x")
 
 
-@pytest.mark.parametrize("names", [["NORMAL", "PNEUMONIA", "COVID"], ["cat", "dog"], ["NORMAL", "normal"]])
+@pytest.mark.parametrize("names", [["NORMAL", "PNEUMONIA", "COVID"], ["cat", "dog"]])
 def test_other_classes_are_refused_by_name(tmp_path: Path, names: list[str]) -> None:
     folder = _parquet(tmp_path / "p", ClassLabel(names=names), list(range(len(names))))
     with pytest.raises(DatasetError, match=f"classes are {', '.join(names)}"):
         load_splits(str(folder))
+
+
+def test_one_class_under_two_spellings_is_one(tmp_path: Path) -> None:
+    folder = _parquet(tmp_path / "p", Value("string"), ["NORMAL", "normal", "Pneumonia"])
+    assert load_splits(str(folder))["train"]["label"] == [0, 0, 1]
+
+
+def test_a_row_without_a_picture_is_told_when_it_is_read(tmp_path: Path) -> None:
+    features = Features({"image": Image(decode=False), "label": ClassLabel(names=["NORMAL", "PNEUMONIA"])})
+    rows = {"image": [{"bytes": _png(0), "path": "a.png"}, None], "label": [0, 1]}
+    (tmp_path / "p").mkdir()
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "p" / "train.parquet")
+    image = load_splits(str(tmp_path / "p"))["train"][1]["image"]
+    assert file_name(image, 1) == "row-1"
+    with pytest.raises(OSError, match="the row holds no picture"):
+        read_bytes(image)
+
+
+def test_two_folders_that_mean_one_split_are_refused(tmp_path: Path) -> None:
+    write_image_folder(tmp_path, {"train": 2, "val": 1, "validation": 1})
+    with pytest.raises(DatasetError, match="two of its splits mean validation; validation is one"):
+        load_splits(str(tmp_path))
 
 
 def test_zipped_folder_is_refused(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from hf_model.training.arguments import DataArguments
 SMALL = Preprocessing(height=32, width=32)
 
 
-def _prepare(folder: Path, tmp_path: Path, **options: object):
-    return prepare(DataArguments(dataset=str(folder), cache_dir=str(tmp_path / "cache"), **options), SMALL, 0)
+def _prepare(folder: Path, tmp_path: Path, preprocessing: Preprocessing = SMALL, **options: object):
+    return prepare(DataArguments(dataset=str(folder), cache_dir=str(tmp_path / "cache"), **options), preprocessing, 0)
 
 
 def test_patients_do_not_cross_and_test_stays_closed(image_folder: Path, tmp_path: Path) -> None:
@@ -96,7 +96,8 @@ def test_rendering_of_other_pictures_is_refused(image_folder: Path, tmp_path: Pa
 
 def test_without_a_test_split_patients_are_held_out(tmp_path: Path) -> None:
     folder = write_image_folder(tmp_path / "d", {"": 40})
-    data = _prepare(folder, tmp_path, test_fraction=0.2)
+    # at 32 px some generated chests would count as nearly equal, and stay together
+    data = _prepare(folder, tmp_path, Preprocessing(height=64, width=64), test_fraction=0.2)
     held_out = data.test["d"].decode()
     names = {data.main.names[i] for split in data.splits for i in data.rows(split)}
     assert names.isdisjoint(held_out.names)
@@ -117,6 +118,22 @@ def test_equal_pictures_stay_together_whatever_their_names(tmp_path: Path) -> No
     copies = [i for i, n in enumerate(data.main.names) if n.startswith(("IM-0000", "IM-90"))]
     assert len(copies) == 7
     assert sum(set(copies) <= set(data.rows(split)) for split in data.splits) == 1
+
+
+@pytest.mark.parametrize("split", ["", "train"], ids=["our test split", "theirs"])
+def test_nearly_equal_pictures_stay_together(tmp_path: Path, split: str, caplog) -> None:
+    folder = write_image_folder(tmp_path / "d", {split: 30} | ({"test": 4} if split else {}), pictures=1)
+    original = Image.open(folder / split / "NORMAL" / "IM-0000-0001.png")
+    for number in range(900, 908):
+        copy = original.point(lambda grey, by=number: round(grey * (1 - (by - 899) / 50)))
+        copy.save(folder / split / "NORMAL" / f"IM-{number}-0001.png")
+    with caplog.at_level("INFO"):
+        data = _prepare(folder, tmp_path, Preprocessing(height=64, width=64))
+    held_out = data.test["d"].decode().names if not split else []
+    parts = [held_out, *([data.main.names[i] for i in data.rows(name)] for name in data.splits)]
+    copies = {"IM-0000-0001.png"} | {f"IM-{number}-0001.png" for number in range(900, 908)}
+    assert [len(copies & set(part)) for part in parts].count(0) == len(parts) - 1
+    assert "pairs of nearly equal pictures: each stays on one side of every split" in caplog.text
 
 
 def test_patient_column_is_checked(image_folder: Path, tmp_path: Path) -> None:

@@ -29,6 +29,19 @@ def test_the_shipped_folder_becomes_what_a_push_would_upload(finished: Path, tmp
     assert not list(target.glob("*.pt"))
 
 
+def test_pictures_of_an_audit_are_not_shipped_and_its_record_is_refused(finished: Path, tmp_path: Path) -> None:
+    (finished / "figures").mkdir()
+    for name in ("roc.png", "samples_normal.png"):
+        (finished / "figures" / name).write_bytes(b"picture")
+    (finished / "audit.json").write_text(json.dumps({"integrity": {"problems": [{"where": "train/Doe.png"}]}}))
+    with pytest.raises(PushError, match=r"audit\.json cannot be pushed: it names pictures of the data set"):
+        promote(finished, tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
+    (finished / "audit.json").unlink()
+    promote(finished, tmp_path / "shipped")
+    assert [path.name for path in (tmp_path / "shipped" / "figures").iterdir()] == ["roc.png"]
+
+
 def test_a_head_that_transformers_does_not_load_is_not_shipped(finished: Path, tmp_path: Path) -> None:
     (finished / "config.json").write_text(json.dumps({"chest_xray_head": "dense-64"}))
     with pytest.raises(PushError, match="has the head dense-64, which transformers does not load"):

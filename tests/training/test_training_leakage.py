@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from audit_folders import film
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Image as Image_
 from generated import file_name
 from PIL import Image
 
 import train
 from hf_model.data.loading import DatasetError
-from hf_model.data.prepare import prepare
+from hf_model.data.pixels import Pixels
+from hf_model.data.prepare import SealedTest, prepare
 from hf_model.radiograph import Preprocessing
 from hf_model.training.arguments import DataArguments
 from hf_model.training.leakage import refuse_leakage
@@ -46,7 +49,7 @@ def check(folder: Path, *, allowed: bool = False) -> dict:
 
 def test_clean_data_passes(clean: Path) -> None:
     counts = {"patients": 0, "pixels": 0, "near": 0}
-    assert check(clean) == {"clean": True, "allowed": False, "counts": counts}
+    assert check(clean) == {"clean": True, "allowed": False, "counts": counts, "unknown_patients": 0}
 
 
 def plant_patient(folder: Path) -> None:
@@ -77,7 +80,8 @@ def test_each_planted_leak_is_refused_or_recorded(folder: Path, plant, kind: str
     assert words in str(caught.value)
     assert "--allow_leakage" in str(caught.value)
     record = check(folder, allowed=True)
-    assert record == {"clean": False, "allowed": True, "counts": {"patients": 0, "pixels": 0, "near": 0} | {kind: 1}}
+    counts = {"patients": 0, "pixels": 0, "near": 0} | {kind: 1}
+    assert record == {"clean": False, "allowed": True, "counts": counts, "unknown_patients": 0}
 
 
 def test_a_bare_number_in_two_series_is_no_leak(folder: Path) -> None:
@@ -87,10 +91,54 @@ def test_a_bare_number_in_two_series_is_no_leak(folder: Path) -> None:
 
 
 def test_no_label_of_the_test_split_is_looked_at(folder: Path) -> None:
-    for file in sorted((folder / "test" / "NORMAL").iterdir()):
-        file.rename(folder / "test" / "PNEUMONIA" / file.name)
-    Image.fromarray(film(99, pneumonia=True)).save(folder / "test" / "NORMAL" / "IM-0099-0001.png")
-    assert check(folder)["clean"]
+    class Sealed(Pixels):
+        """Test pictures whose labels may not be asked for."""
+
+        @property
+        def labels(self) -> np.ndarray:
+            raise AssertionError("the test split's labels were read")
+
+        @labels.setter
+        def labels(self, _) -> None:
+            pass
+
+    arguments = DataArguments(dataset=str(folder))
+    data = prepare(arguments, Preprocessing(height=96, width=96), 0)
+    test = data.test[data.main_name].decode()
+    sealed = object.__new__(Sealed)
+    sealed.__dict__.update({key: value for key, value in test.__dict__.items() if key != "labels"})
+    with pytest.raises(AssertionError, match="labels were read"):
+        sealed.labels  # noqa: B018
+    data.test[data.main_name] = SealedTest(data.test[data.main_name].source, lambda: sealed)
+    assert refuse_leakage(data, allowed=False)["clean"]
+
+
+def test_one_test_file_without_a_patient_hides_no_other(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.fromarray(film(501, pneumonia=False)).save(folder / "test" / "NORMAL" / "scan.png")
+    record = check(folder)
+    assert (record["clean"], record["counts"]["patients"], record["unknown_patients"]) == (True, 0, 1)
+    assert "1 of 13 test pictures do not say whose they are (by file name)" in caplog.text
+    plant_patient(folder)
+    with pytest.raises(DatasetError, match="share 1 patients by the full key, for example im-0003"):
+        check(folder)
+
+
+def test_a_test_split_without_the_patient_column_is_refused(tmp_path: Path, clean: Path) -> None:
+    features = {"image": Image_(decode=False), "label": ClassLabel(names=["NORMAL", "PNEUMONIA"])}
+    for split in ("train", "test"):
+        files = sorted((clean / split).rglob("*.png"))
+        rows = {
+            "image": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+            "label": [int(file.parent.name == "PNEUMONIA") for file in files],
+        }
+        extra = {"who": Value("string")} if split == "train" else {}
+        rows |= {name: [str(n) for n in range(len(files))] for name in extra}
+        Dataset.from_dict(rows, features=Features(features | extra)).to_parquet(tmp_path / "p" / f"{split}.parquet")
+    data = prepare(
+        DataArguments(dataset=str(tmp_path / "p"), patient_column="who"), Preprocessing(height=96, width=96), 0
+    )
+    with pytest.raises(DatasetError, match="--patient_column who: the test split of p has none"):
+        refuse_leakage(data, allowed=False)
 
 
 def test_without_patient_keys_pictures_are_still_compared(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,6 +162,6 @@ def test_train_refuses_at_the_start_and_records_what_was_allowed(folder: Path, t
     assert train.main([*argv, "--allow_leakage", "--head", "three-dense-two-batch-norms", "--loss", "focal"]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["data"]["leakage"] == {
-        "clean": False, "allowed": True, "counts": {"patients": 1, "pixels": 0, "near": 0},
+        "clean": False, "allowed": True, "counts": {"patients": 1, "pixels": 0, "near": 0}, "unknown_patients": 0,
     }  # fmt: skip
     assert metrics["arguments"]["allow_leakage"] is True
