@@ -13,7 +13,7 @@ from hf_model.modeling.heads import PLAIN, check_head, mend_head_norms
 from hf_model.modeling.layers import ModelError, head_of, mend_batch_norm
 from hf_model.modeling.lite0 import PROCESSOR as LITE0_PROCESSOR
 from hf_model.modeling.lite0 import bypass_neutral_gates, load_lite0
-from hf_model.modeling.own import BASELINE, ChestXrayForImageClassification, baseline_cnn, with_head
+from hf_model.modeling.own import BASELINE, ChestXrayForImageClassification, baseline_cnn, with_head, without_head
 from hf_model.radiograph.preprocess import Preprocessing
 
 NAMED = {f"efficientnet-b{i}": f"google/efficientnet-b{i}" for i in range(8)}
@@ -68,15 +68,17 @@ def load_base_model(
     bypass_neutral_gates(model)
     mend_batch_norm(model)
     preprocessing = _preprocessing(processor, image_size or _own_size(model, processor), name)
-    model = _with_own_head(model, head)
+    model = _with_own_head(model, head, dropout)
     head_of(model)
     model.config.image_size = preprocessing.height
     return BaseModel(model, preprocessing, name, hub_id)
 
 
-def _with_own_head(model: nn.Module, head: str | None) -> nn.Module:
+def _with_own_head(model: nn.Module, head: str | None, dropout: float | None) -> nn.Module:
     """The head that was asked for, unless the model has it; a linear one stays a plain transformers model's."""
     if isinstance(model, ChestXrayForImageClassification):
+        if head == PLAIN:
+            return without_head(model, dropout)
         if head not in (None, model.config.chest_xray_head):
             model = with_head(model, head)
         mend_head_norms(model.classifier)

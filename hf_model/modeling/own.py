@@ -105,7 +105,9 @@ class BaselineCnn(_Own):
 
 
 def baseline_cnn(head: str | None = None, image_size: int | None = None) -> ChestXrayForImageClassification:
-    """The baseline with random weights, to be trained from scratch."""
+    """The baseline with random weights, to be trained from scratch. Raises ModelError for the head ``plain``."""
+    if head == PLAIN:
+        raise ModelError(f"--head {PLAIN}: {BASELINE} is no model of transformers; leave it out or name another head.")
     config = BaselineCnnConfig()
     return ChestXrayForImageClassification(
         _config(config, config.channels[-1], head or BASELINE_HEAD, image_size or BASELINE_SIZE)
@@ -128,6 +130,27 @@ def with_head(model: nn.Module, name: str) -> ChestXrayForImageClassification:
         raise ModelError(f"--head {name}: {type(model).__name__} gives no feature map to average; use --head {PLAIN}.")
     made = ChestXrayForImageClassification(_config(backbone.config, seen.shape[1], name, side))
     made.backbone = backbone  # the very modules: neutral gates and BatchNorm momentum stay as they were set
+    return made
+
+
+def without_head(model: ChestXrayForImageClassification, dropout: float | None = None) -> PreTrainedModel:
+    """``model``'s backbone, weights kept, under a fresh linear head: a model of transformers alone.
+
+    dropout: before the head; None for the backbone's own.
+
+    Raises:
+        ModelError: transformers has no classifier for the backbone (the baseline CNN).
+    """
+    settings = dict(model.config.backbone_config)
+    kind = settings.pop("model_type")
+    if dropout is not None:
+        settings |= {key: dropout for key in ("dropout_rate", "classifier_dropout_prob") if key in settings}
+    config = AutoConfig.for_model(kind, **settings, id2label=dict(ID2LABEL), label2id=dict(LABEL2ID))
+    try:
+        made = AutoModelForImageClassification.from_config(config)
+    except ValueError as error:
+        raise ModelError(f"--head {PLAIN}: transformers has no classifier for {kind}; name another head.") from error
+    setattr(made, made.base_model_prefix, model.backbone)  # the very modules, as in with_head
     return made
 
 

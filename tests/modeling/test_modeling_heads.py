@@ -140,6 +140,27 @@ def test_plain_stays_a_model_of_transformers(tiny_base: Path) -> None:
     assert type(load_base_model(str(tiny_base), head="plain").model).__name__ == "EfficientNetForImageClassification"
 
 
+def test_plain_takes_our_head_off_again(saved: dict[str, Path], tmp_path: Path) -> None:
+    from transformers import AutoModelForImageClassification
+
+    headed = load_base_model(str(saved["headed"])).model
+    plain = load_base_model(str(saved["headed"]), head="plain", dropout=0.3).model
+    assert type(plain).__name__ == "EfficientNetForImageClassification"
+    assert (plain.config.dropout_rate, plain.config.id2label) == (0.3, {0: "NORMAL", 1: "PNEUMONIA"})
+    mine, theirs = headed.backbone.state_dict(), plain.base_model.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    plain.eval().save_pretrained(tmp_path / "plain")
+    again = AutoModelForImageClassification.from_pretrained(tmp_path / "plain").eval()
+    pixels = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(again(pixels).logits, plain(pixels).logits)
+
+
+def test_the_baseline_has_no_plain_head() -> None:
+    with pytest.raises(ModelError, match="--head plain: baseline-cnn is no model of transformers"):
+        load_base_model("baseline-cnn", head="plain")
+
+
 def test_depth_of_training_is_understood_below_our_heads(saved: dict[str, Path]) -> None:
     model = load_base_model(str(saved["headed"])).model
     assert [layer.name for layer in layers_of(model)][-2:] == ["top", "head"]
