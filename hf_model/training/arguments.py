@@ -155,6 +155,9 @@ class FineTuningArguments(TrainingArguments):
     logging_steps: float = field(default=10, metadata={"help": "Steps."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "A loss that is not a number must be seen."})
     report_to: str | None = field(default="none", metadata={"help": "tensorboard or trackio to watch the run."})
+    ddp_timeout: int = field(
+        default=21600, metadata={"help": "Seconds that processes wait for each other, decoding included."}
+    )
     remove_unused_columns: bool = field(default=False, metadata={"help": "Rows become batches in the collator."})
 
     def __post_init__(self) -> None:

@@ -74,7 +74,8 @@ class Finisher:
         return self._scores(main.pixels[rows], main.labels[rows], [main.names[i] for i in rows], patients, split)
 
     def _scores(self, pixels, labels, names, patients, what: str) -> Scores:
-        if self.data.patient_column is not None:  # scores are published with the weights, a hospital's numbers not
+        # scores are published with the weights, a hospital's numbers not
+        if self.data.patient_column is not None or self.data.pattern is not None:
             patients = anonymous_keys(patients)
         batches = self._batches(PlainRows(pixels, labels))
         return Scores(compute_logits(self.base.model, batches, self.device, what), labels, names, patients)
@@ -83,7 +84,7 @@ class Finisher:
         return DataLoader(rows, batch_size=64, collate_fn=PlainCollator(self.base.preprocessing))
 
     def calibrate(self, weights: str) -> tuple[Decision, Scores]:
-        """Temperature and operating points from the calibration patients; writes decision.json."""
+        """Temperature and operating points from the calibration patients, and their scores."""
         scores = self.development_scores(CALIBRATION)
         options = self.arguments[3]
         decision = fit_decision(
@@ -95,7 +96,6 @@ class Finisher:
                 "dataset": self.arguments[0].dataset, "split": CALIBRATION,
             },
         )  # fmt: skip
-        decision.save(self.folder)
         return decision, scores
 
     def perturbed(self, pixels: np.ndarray, plain: Scores, what: str) -> dict[str, Scores]:
@@ -132,8 +132,8 @@ class Finisher:
         """Full-size originals of training pictures against their copies: a check of the upload path, no metric."""
         row_of = {name: row for row, name in enumerate(self.data.main.names)}
         shared = [i for i, name in enumerate(pixels.names) if name in row_of]
-        rows = np.asarray([row_of[pixels.names[i]] for i in shared])
-        copies, uploads = self.data.main.select(rows), pixels.select(np.asarray(shared))
+        rows = np.asarray([row_of[pixels.names[i]] for i in shared], dtype=np.int64)
+        copies, uploads = self.data.main.select(rows), pixels.select(np.asarray(shared, dtype=np.int64))
         first, second = self.scores(copies, "copies"), self.scores(uploads, "originals")
         record = evaluation_record(second, decision)
         trained = np.isin(rows, self.data.rows(TRAIN)).sum()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.data.loading import load_splits
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
 from hf_model.evaluation.comparison import engine_agreement, rendering_agreement
@@ -44,7 +43,14 @@ def fix_checkpoint(finisher: Finisher) -> Fixed:
     """Weights, temperature and thresholds, the refusal gate and the serving graph: on disk, and not changed after."""
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
+    _refuse_other_decision(finisher.folder, weights, decision)
+    decision.save(finisher.folder)
     calibration.to_csv(finisher.folder / "scores" / "calibration.csv")
+    if finisher.data.pattern is not None:
+        logger.warning(
+            "Patients are told apart by file names, and scores/ holds file names (patients are hashed): rename the "
+            "pictures before you publish this checkpoint, if their names say more than they should."
+        )
     if (point := decision.points.get("default")) is None or point.threshold is None:
         logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
     gate = finisher.fit_gate(weights).metadata
@@ -54,6 +60,23 @@ def fix_checkpoint(finisher: Finisher) -> Fixed:
     except EngineUnavailable as error:
         logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
     return Fixed(weights, decision, calibration, gate)
+
+
+def _refuse_other_decision(folder: Path, weights: str, decision: Decision) -> None:
+    """No other threshold once the test figures of these weights are known: it could be chosen by them.
+
+    Raises:
+        ValueError: the test split was opened for these weights with another decision.
+    """
+    if not recorded_openings(folder, weights):
+        return
+    before = Decision.load(folder)
+    if (before.temperature, before.bias, before.points) != (decision.temperature, decision.bias, decision.points):
+        raise ValueError(
+            f"--resume: the test split was opened for these weights with another decision (threshold "
+            f"{before.threshold:.4f}). Repeat that run's --target_sensitivity and --confidence; for another operating "
+            f"point on your own pictures use `python -m hf_model recalibrate`."
+        )
 
 
 def write_outputs(
@@ -103,12 +126,12 @@ def _sharpness(finisher: Finisher, fixed: Fixed) -> dict[str, object]:
 
 
 def _originals(finisher: Finisher) -> Pixels | None:
-    name = finisher.arguments[0].originals
-    if name is None:
+    options, rows = finisher.arguments[0], finisher.data.originals
+    if rows is None:
         return None
-    splits = load_splits(name, option="--originals")
-    rows = splits[next(iter(splits))]
-    return decode_split(rows, finisher.base.preprocessing, what=rendering_name(name))
+    cache = Path(options.cache_dir) if options.cache_dir else None
+    what = rendering_name(options.originals)
+    return decode_split(rows, finisher.base.preprocessing, what=what, cache_dir=cache)
 
 
 def _test_results(opened: Opened, fixed: Fixed, results: dict[str, Any]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,6 +23,8 @@ RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", 
           "gradient_accumulation_steps", "label_smoothing_factor", "loss", "small_epochs", "small_size",
           "metric_for_best_model", "max_steps")  # fmt: skip
 """Options that decide the weights, besides augmentation."""
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+"""What the Hub's tokens look like."""
 
 
 def run_record(
@@ -111,9 +114,17 @@ def refuse_finished(training: object) -> None:
 
 
 def command_line(program: str, argv: list[str]) -> str:
-    """The command as typed, for metrics.json; tokens left out."""
+    """The command as typed, for metrics.json, which is published; tokens left out however the option was spelt."""
     shown, hide = [], False
     for word in argv:
-        shown.append("***" if hide else word.split("=")[0] + "=***" if word.startswith("--hub_token=") else word)
-        hide = word == "--hub_token"
+        option, equals, _ = word.partition("=")
+        secret = _names_token(option)
+        shown.append("***" if hide else f"{option}=***" if secret and equals else TOKEN.sub("***", word))
+        hide = secret and not equals
     return shlex.join(["python", program, *shown])
+
+
+def _names_token(option: str) -> bool:
+    """Whether argparse takes it for an option that holds a token: dashes for underscores, or its beginning alone."""
+    name = option.replace("-", "_")
+    return name.startswith("__") and ("token" in name or ("__hub_token".startswith(name) and len(name) > len("__hub_")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -85,11 +86,14 @@ def _check_identity(folder: Path, identity: dict[str, object], arguments: FineTu
     """Refuse to go on from weights of another run: with other splits they would have seen calibration patients.
 
     Raises:
-        ValueError: ``--resume``, and data, splits, base checkpoint or recipe differ from the interrupted run's.
+        ValueError: ``--resume``, and data, splits, base checkpoint or recipe differ from the interrupted run's, or
+            nothing says what they were.
     """
     file = folder / "identity.json"
     wanted = json.loads(json.dumps(identity))
-    if arguments.resume and file.exists():
+    if arguments.resume and folder.is_dir():
+        if not file.exists():
+            raise ValueError(f"--resume: {folder} does not say which run it is of; start in another --output_dir.")
         stored = json.loads(file.read_text())
         changed = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
         if changed:
@@ -98,6 +102,8 @@ def _check_identity(folder: Path, identity: dict[str, object], arguments: FineTu
                 "start afresh in another --output_dir."
             )
     if arguments.should_save:
+        if not arguments.resume:  # what an earlier run left would be taken for this one's by a later --resume
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(wanted, indent=1))
 
@@ -172,7 +178,12 @@ def fine_tuning_trainer(
 
 
 def _use_average(model: nn.Module, trainer: PneumoniaTrainer, average: WeightAverage) -> None:
-    """The averaged weights of the best state (the last, where none is chosen) become the model's."""
+    """The averaged weights of the best state (the last, where none is chosen) become the model's.
+
+    In the process that goes on after training: on another machine the state's file may not exist.
+    """
+    if not trainer.args.should_save:
+        return
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     weights = load_file(Path(best) / AVERAGE_FILE) if best else average.shadow
     current = floating(model)
@@ -187,7 +198,9 @@ def _train(
 ) -> StageResult:
     state = None
     if arguments.resume:
-        drop_incomplete(folder)
+        needed = (AVERAGE_FILE,) if trainer.average is not None else ()
+        with arguments.main_process_first(local=False, desc="looking at saved states"):
+            drop_incomplete(folder, needed)  # the first process deletes, the others find nothing to delete
         state = get_last_checkpoint(folder) if folder.is_dir() else None
     trainer.train(resume_from_checkpoint=state)
     history = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]

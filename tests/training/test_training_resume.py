@@ -26,6 +26,7 @@ def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path
     # the state after the first epoch, as a killed run leaves it, and a half-written one after it
     out = tmp_path / "killed"
     shutil.copytree(trained / "stages" / "head", out / "stages" / "head")
+    shutil.copy(trained / "stages" / "identity.json", out / "stages")
     states = sorted((trained / "stages" / "fine_tuning").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
     shutil.copytree(states[0], out / "stages" / "fine_tuning" / states[0].name)
     broken = out / "stages" / "fine_tuning" / "checkpoint-9999"
@@ -127,6 +128,90 @@ def test_the_command_that_is_recorded_hides_the_token() -> None:
 
     line = command_line("train.py", ["--hub_token", "hf_secret", "--seed", "1", "--hub_token=hf_other"])
     assert line == "python train.py --hub_token '***' --seed 1 '--hub_token=***'"
+    # argparse takes dashes and beginnings as well
+    for spelt in ("--hub-token", "--hub_tok", "--hub-t"):
+        assert command_line("train.py", [spelt, "secret"]) == f"python train.py {spelt} '***'"
+        assert command_line("train.py", [f"{spelt}=secret"]) == f"python train.py '{spelt}=***'"
+    line = command_line("train.py", ["--hub_model_id", "me/model", "--push_to_hub", "--dataset", "hf_" + "a1" * 17])
+    assert line == "python train.py --hub_model_id me/model --push_to_hub --dataset '***'"
+
+
+def test_another_run_s_stages_are_not_taken_over(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
+    """A run that died leaves stages; the next one in the folder, with other splits, starts from nothing."""
+    out = tmp_path / "reused"
+    shutil.copytree(trained / "stages", out / "stages")
+    argv = ["--dataset", str(renderings[0]), "--base_model", str(tiny_base), "--output_dir", str(out), *BRIEF]
+    argv += ["--num_train_epochs", "0", "--seed", "7", "--no_open_test"]
+    assert train.main(argv) == 0
+    assert {path.name for path in (out / "stages").iterdir()} == {"head", "identity.json"}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["stages"][0]["resumed_from"] == []
+    assert not torch.equal(
+        load_file(out / "stages" / "head" / "finished.safetensors")["classifier.weight"],
+        load_file(trained / "stages" / "head" / "finished.safetensors")["classifier.weight"],
+    )
+
+
+def test_stages_that_name_no_run_are_not_resumed(trained: Path, renderings, tiny_base, tmp_path, capsys) -> None:
+    out = tmp_path / "nameless"
+    shutil.copytree(trained / "stages", out / "stages")
+    (out / "stages" / "identity.json").unlink()
+    argv = ["--dataset", str(renderings[0]), "--base_model", str(tiny_base), "--output_dir", str(out), *BRIEF]
+    assert train.main([*argv, "--resume"]) == 1
+    assert "does not say which run it is of" in capsys.readouterr().err
+
+
+def test_no_other_threshold_after_the_test_split_was_opened(
+    trained: Path, renderings, tiny_base: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = (out / "decision.json").read_bytes(), (out / "metrics.json").read_bytes()
+    argv = ["--dataset", str(renderings[0]), "--renderings", str(renderings[1]), "--originals", str(renderings[1])]
+    argv += ["--base_model", str(tiny_base), "--output_dir", str(out), "--num_train_epochs", "2", *BRIEF, "--resume"]
+    assert train.main([*argv, "--target_sensitivity", "0.6", "--confidence", "0.6"]) == 1
+    assert "the test split was opened for these weights with another decision" in capsys.readouterr().err
+    assert ((out / "decision.json").read_bytes(), (out / "metrics.json").read_bytes()) == before
+
+
+def test_originals_that_join_nothing_are_said_before_training(renderings, tiny_base, tmp_path, capsys) -> None:
+    other = tmp_path / "other"
+    for kind in ("NORMAL", "PNEUMONIA"):
+        (other / kind).mkdir(parents=True)
+        Image.fromarray(chest(1)).save(other / kind / "else.png")
+    argv = ["--dataset", str(renderings[0]), "--base_model", str(tiny_base), "--output_dir", str(tmp_path / "o")]
+    assert train.main([*argv, "--originals", str(other)]) == 1
+    assert f"--originals {other}: no file name there is one of a picture to train on" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"cut"])
+def test_a_state_without_its_average_is_not_whole(trained: Path, tmp_path: Path, content: bytes | None) -> None:
+    from hf_model.training.resume import drop_incomplete
+    from hf_model.training.trainer import AVERAGE_FILE
+
+    state = sorted((trained / "stages" / "fine_tuning").glob("checkpoint-*"))[0]
+    copy = Path(shutil.copytree(state, tmp_path / state.name))
+    assert drop_incomplete(tmp_path, (AVERAGE_FILE,)) == []
+    (copy / AVERAGE_FILE).unlink()
+    if content:
+        (copy / AVERAGE_FILE).write_bytes(content)
+    assert drop_incomplete(tmp_path) == []
+    assert drop_incomplete(tmp_path, (AVERAGE_FILE,)) == [copy]
+
+
+def test_patient_numbers_of_a_pattern_are_hashed_in_the_scores(tiny_base: Path, tmp_path: Path) -> None:
+    for kind, base in (("NORMAL", 0), ("PNEUMONIA", 500)):
+        (tmp_path / "clinic" / kind).mkdir(parents=True)
+        for i in range(80):
+            picture = Image.fromarray(chest(base + i, pneumonia=bool(base)))
+            picture.save(tmp_path / "clinic" / kind / f"mrn{base + i // 2}_{i % 2}.png")
+    argv = ["--dataset", str(tmp_path / "clinic"), "--patient_pattern", r"mrn(\d+)_", "--base_model", str(tiny_base)]
+    out = tmp_path / "out"
+    assert train.main([*argv, *BRIEF, "--output_dir", str(out), "--num_train_epochs", "0", "--no_open_test"]) == 0
+    patients = Scores.from_csv(out / "scores" / "calibration.csv").patients
+    assert all(patient.startswith("patient-") for patient in patients)
+    assert len(set(patients)) == len(patients) / 2
 
 
 def test_patient_numbers_of_a_column_are_not_written_down(tiny_base: Path, tmp_path: Path) -> None:
