@@ -81,15 +81,15 @@ class Laboratory:
     """Runs changes; keeps data by size and the frozen backbone's features.
 
     Attributes:
-        data: the data options. base: name of the base checkpoint. folder: of the study. load: (preprocessing) ->
-            StudyData. report_to: tracker, or "none".
+        data: the data options. base: name of the base checkpoint. folder: of the study. load: (preprocessing,
+            data of another size or None) -> StudyData. report_to: tracker, or "none".
     """
 
     data: DataArguments
     base: str
     budget: Budget
     folder: Path
-    load: Callable[[Any], StudyData]
+    load: Callable[[Any, StudyData | None], StudyData]
     report_to: str = "none"
     _by_size: dict[int, StudyData] = field(default_factory=dict)
     _features: dict[Path, dict[str, torch.Tensor]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Laboratory:
         """The data at a base model's size."""
         side = base.preprocessing.height
         if side not in self._by_size:
-            self._by_size[side] = self.load(base.preprocessing)
+            self._by_size[side] = self.load(base.preprocessing, next(iter(self._by_size.values()), None))
         return self._by_size[side]
 
     def run(self, change: Change, seed: int) -> dict[str, Any]:

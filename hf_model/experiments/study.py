@@ -125,8 +125,11 @@ class Study:
                 )
         options.output.mkdir(parents=True, exist_ok=True)
         self.runs.mkdir(exist_ok=True)
+        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         write_json(file, {
-            "command": self.command, "identity": identity, "sizes": options.sizes, "machine": describe_machine(),
+            # of every call that went on with this study: none of them made the whole table
+            "commands": list(dict.fromkeys([*before.get("commands", []), self.command])), "identity": identity,
+            "sizes": sorted({*before.get("sizes", []), *options.sizes}), "machine": describe_machine(),
             "versions": versions(), "validation": _validation(study),
         })  # fmt: skip
 

@@ -56,21 +56,27 @@ class StudyData:
 
 
 def load(
-    arguments: DataArguments, preprocessing: Preprocessing, seed: int, pictures: int, validation: int
-) -> StudyData:
+    arguments: DataArguments, preprocessing: Preprocessing, like: StudyData | None = None, *, seed: int, pictures: int,
+    validation: int,
+) -> StudyData:  # fmt: skip
     """Decode (or map) development at one size; the same patients are chosen whatever the size.
 
     Args:
-        arguments, seed: as for training. pictures, validation: of the two subsets.
+        arguments, seed: as for training. like: the data at another size, whose splits are taken over: which pictures
+            are nearly equal, and so stay together, may depend on the size. pictures, validation: of the two subsets.
 
     Raises:
         DatasetError: see ``prepare``. ValueError: a subset without both classes.
     """
     data = prepare(arguments, preprocessing, seed)
     data.test.clear()
+    if like is not None:
+        if data.main.names != like.data.main.names:
+            raise ValueError(f"At {preprocessing.height} px other pictures can be read: sizes cannot be compared.")
+        data.splits = like.data.splits
     groups = np.asarray(data.patients if data.patients is not None else data.main.names)
-    chosen = _subset(data, data.rows(VALIDATION), groups, validation)
-    subset = _subset(data, data.rows(TRAIN), groups, pictures)
+    chosen = _subset(data, data.rows(VALIDATION), groups, validation, "--validation")
+    subset = _subset(data, data.rows(TRAIN), groups, pictures, "--pictures")
     codes = np.unique(groups[chosen], return_inverse=True)[1]
     views = []
     for name, (pixels, index) in data.renderings.items():
@@ -83,10 +89,21 @@ def load(
     return StudyData(data, chosen, codes, subset, views)
 
 
-def _subset(data: DevelopmentData, rows: np.ndarray, groups: np.ndarray, limit: int) -> np.ndarray:
-    """Whole patients of ``rows``, classes in their proportion, about ``limit`` pictures (all if there are fewer)."""
+def _subset(data: DevelopmentData, rows: np.ndarray, groups: np.ndarray, limit: int, option: str) -> np.ndarray:
+    """Whole patients of ``rows``, classes in their proportion, about ``limit`` pictures.
+
+    All of them where there are not more, or so few more that a class would have nobody to leave out.
+
+    Raises:
+        ValueError: a class would have nobody in it; ``option`` says what to raise.
+    """
     if len(rows) <= limit:
         return rows
     share = limit / len(rows)
-    parts = split_by_group(data.main.labels[rows], groups[rows], {"in": share, "out": 1 - share}, VIEW_SEED)
+    try:
+        parts = split_by_group(data.main.labels[rows], groups[rows], {"in": share, "out": 1 - share}, VIEW_SEED)
+    except ValueError as error:
+        if share > 0.5:
+            return rows
+        raise ValueError(f"{option} {limit}: too few pictures to hold a patient of each class; raise it.") from error
     return rows[parts["in"]]

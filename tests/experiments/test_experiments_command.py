@@ -107,7 +107,13 @@ def test_a_stopped_study_goes_on(study: Path, folders, tiny_base: Path, capsys: 
     gone, kept = study / "runs" / "loss-focal-seed0.json", study / "runs" / "reference-seed0.json"
     before, stamp = gone.read_text(), kept.stat().st_mtime_ns
     gone.unlink()
-    assert main(arguments(folders, tiny_base, study)) == 0
+    assert main(arguments(folders, tiny_base, study, "--only", "loss", "--sizes", "64")) == 0
+    # runs of the whole study stay in the table, and both commands are told
+    assert {row["key"] for row in rows_of(study) if row["group"] == "size"} == {"reference", "size-32"}
+    stored = json.loads((study / "study.json").read_text())
+    assert stored["sizes"] == [32, 64]
+    assert [command.endswith("--sizes 64") for command in stored["commands"]] == [False, True]
+    assert all(f"Command: `{command}`" in (study / "experiments.md").read_text() for command in stored["commands"])
     again, first = json.loads(gone.read_text()), json.loads(before)
     assert again["margins"] == first["margins"]
     assert kept.stat().st_mtime_ns == stamp
@@ -123,6 +129,20 @@ def test_a_time_limit_leaves_the_rest(folders, tiny_base: Path, tmp_path: Path, 
     argv = arguments(folders, tiny_base, tmp_path / "none", "--minutes", "0", "--only", "loss")
     assert main(argv) == 0
     assert "3 runs are left: the same command goes on with them." in capsys.readouterr().out
+
+
+def test_a_subset_just_below_the_whole_is_the_whole(folders, tmp_path: Path) -> None:
+    from hf_model.experiments.study_data import load
+    from hf_model.radiograph import Preprocessing
+    from hf_model.training.arguments import DataArguments
+
+    data = DataArguments(dataset=str(folders[0]), cache_dir=str(tmp_path))
+    size = Preprocessing(height=64, width=64)
+    whole = load(data, size, seed=42, pictures=10_000, validation=10_000)
+    rows = len(whole.chosen)
+    assert len(load(data, size, seed=42, pictures=10_000, validation=rows - 1).chosen) == rows
+    with pytest.raises(ValueError, match="--pictures 1: too few pictures to hold a patient of each class; raise it"):
+        load(data, size, seed=42, pictures=1, validation=10_000)
 
 
 def plan_of(only: list[str], keys: list[str], seeds: int = 1) -> list[tuple[str, int]]:
