@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Files below ``root`` in order of their paths, links to folders followed; hidden ones are left to the caller.
+    """Files below ``root`` in order of their paths, links to folders followed, hidden folders (``.name``) left out.
 
     Unlike ``Path.rglob``, which in Python 3.11 enters no linked folder and skips what it may not read. A link that
     leads nowhere comes as a path, so that reading it fails by name. A folder is entered once, so loops end.
@@ -28,5 +28,6 @@ def walk_files(root: Path) -> Iterator[Path]:
             inner.clear()
             continue
         entered.add((stat.st_dev, stat.st_ino))
+        inner[:] = [name for name in inner if not name.startswith(".")]  # a trash folder may not even be readable
         found += [Path(folder, name) for name in names]
     yield from sorted(found)

@@ -151,7 +151,7 @@ def compare(
         result[name] = {"first": _plain(first_value), "second": _plain(second_value), "difference": _plain(difference),
                         "interval": None if interval is None else list(interval)}  # fmt: skip
     if 0 < one.labels.sum() < len(one):
-        result["auc"]["delong_p_value"] = intervals.delong_test(one.margins, two.margins, one.labels)[2]
+        result["auc"]["delong_p_value"] = _plain(intervals.delong_test(one.margins, two.margins, one.labels)[2])
     right = [(p >= threshold) == (one.labels == 1) for _, p, threshold in sides]
     result["mcnemar"] = {"all": mcnemar(*right)}
     for label, name in enumerate(("normal", "pneumonia")):

@@ -14,6 +14,7 @@ from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import report, report_files, sealing
+from hf_model.evaluation.known_pictures import Known
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.subgroups import aetiology_column
@@ -129,23 +130,14 @@ def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict
     """Material from pictures; the opening of a sealed test split is recorded before the first is read."""
     from hf_model.evaluation import picture_set as sets
 
-    options = {name: getattr(arguments, name)
-               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
-    pictures = sets.PictureSet.open(arguments.dataset, arguments.split, **options)
-    missing = [name for name in arguments.subgroups if name not in pictures.columns]
-    if missing:
-        raise ValueError(f"--subgroups {missing[0]}: the columns are {', '.join(pictures.columns) or 'none'}.")
-    others = {}
-    for folder in arguments.renderings:
-        other = sets.PictureSet.open(folder, arguments.split, **options).named(pictures.names)
-        if not len(other):
-            raise ValueError(f"--renderings {folder}: no file name there is one of {pictures.name}'s.")
-        others[other.name] = other
     contestants = [checkpoint] + ([Checkpoint.open(arguments.against)] if arguments.against else [])
+    known = [Known.of(each.metrics, each.folder) for each in contestants]
+    pictures, others, left_out = _listed(arguments, known)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
-    role, opening = _open_where_sealed(contestants, pictures, list(others), arguments)
-    facts |= {"dataset_name": pictures.name, "split": pictures.split, "role": role, "from_scores": False}
-    facts["engine"] = classifier.engine_name
+    role, opening = _open_where_sealed(contestants, known, pictures, list(others), arguments)
+    facts |= {"dataset_name": pictures.name, "split": pictures.split, "role": role, "from_scores": False,
+              "engine": classifier.engine_name, "not_test_pictures": left_out,
+              "refused_left_out": True}  # fmt: skip
     scored = sets.score(classifier, pictures, what=pictures.name)
     columns = {name: [pictures.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
     perturbed = {} if arguments.no_perturbations else sets.score_perturbed(classifier, pictures, scored)
@@ -160,14 +152,43 @@ def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict
     return material, _thumbnails(classifier, pictures, scored, material, arguments.max_errors)
 
 
+def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dict[str, Any], list[str]]:
+    """The data set and its further renderings, and the names of what is left out; no picture is read.
+
+    Where a set holds the test split of one of the checkpoints, it is cut to that: the rest may be what its weights were
+    fitted on, and no figure may mix the two.
+    """
+    from hf_model.evaluation.picture_set import PictureSet
+
+    options = {name: getattr(arguments, name)
+               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
+    pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
+    missing = [name for name in arguments.subgroups if name not in pictures.columns]
+    if missing:
+        raise ValueError(f"--subgroups {missing[0]}: the columns are {', '.join(pictures.columns) or 'none'}.")
+    left_out: list[str] = []
+    for each in known:
+        if each.role(pictures) == sealing.TEST:
+            rows = each.test_rows(pictures)
+            left_out += [pictures.names[row] for row in sorted(set(range(len(pictures))) - set(rows))]
+            pictures = pictures.select(rows)
+    others = {}
+    for folder in arguments.renderings:
+        other = PictureSet.open(folder, arguments.split, **options).named(pictures.names)
+        if not len(other):
+            raise ValueError(f"--renderings {folder}: no file name there is one of {pictures.name}'s.")
+        others[other.name] = other
+    return pictures, others, left_out
+
+
 def _open_where_sealed(
-    contestants: list[Checkpoint], pictures: Any, renderings: list[str], arguments: argparse.Namespace
-) -> tuple[str, dict[str, Any] | None]:
+    contestants: list[Checkpoint], known: list[Known], pictures: Any, renderings: list[str],
+    arguments: argparse.Namespace,
+) -> tuple[str, dict[str, Any] | None]:  # fmt: skip
     """The first checkpoint's role and opening; every checkpoint whose test split this is records its own."""
     found = []
-    for checkpoint in contestants:
-        role = sealing.role(checkpoint.metrics, checkpoint.folder, pictures.name, pictures.split, pictures.names)
-        opening = None
+    for checkpoint, knows in zip(contestants, known, strict=True):
+        role, opening = knows.role(pictures), None
         if role == sealing.TEST:
             opening = sealing.open_test(
                 checkpoint.folder, checkpoint.weights_sha256, [pictures.name, *renderings],

@@ -90,7 +90,8 @@ def roc_curve(scores: Scores, decision: Decision, auc: dict | None = None) -> Fi
     false_rate, sensitivity = np.r_[0, alarms] / max(1, alarms[-1]), np.r_[0, hits] / max(1, hits[-1])
     label = "ROC"
     if auc and auc.get("value") is not None:
-        label = f"AUC {auc['value']:.3f} ({auc['interval'][0]:.3f} to {auc['interval'][1]:.3f})"
+        ends = auc.get("interval")
+        label = f"AUC {auc['value']:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     axes.plot(false_rate, sensitivity, color=BLUE, linewidth=2, label=label, drawstyle="steps-post")
     for name, threshold in _points(decision).items():

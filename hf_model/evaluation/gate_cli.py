@@ -12,6 +12,7 @@ from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import sealing
 from hf_model.evaluation.evaluate_cli import add_data_options
 from hf_model.evaluation.gate_record import gate_record
+from hf_model.evaluation.known_pictures import Known
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -85,8 +86,7 @@ def _pictures(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Any:
     options = {name: getattr(arguments, name)
                for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
     pictures = PictureSet.open(arguments.radiographs, arguments.split, **options)
-    role = sealing.role(checkpoint.metrics, checkpoint.folder, pictures.name, pictures.split, pictures.names)
-    if role == sealing.TEST:
+    if Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == sealing.TEST:
         raise ValueError(f"{arguments.radiographs} holds pictures of this checkpoint's own test split; name another.")
     if arguments.most is not None and arguments.most < 1:
         raise ValueError(f"--most is {arguments.most}; give at least 1.")

@@ -74,7 +74,7 @@ def _auc(scores: Scores, replicates: np.ndarray) -> dict[str, Any]:
     cluster = intervals.percentile(replicates)
     return {
         "value": value,
-        "interval": list(interval),
+        "interval": list(interval) if np.isfinite(interval).all() else None,  # a class of one picture has no spread
         "method": "DeLong, logit scale, 95 %",
         "cluster_interval": None if cluster is None else list(cluster),
     }

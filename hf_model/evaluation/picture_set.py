@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
-from hf_model.data.patients import patient_key_function
+from hf_model.data.patients import anonymous_keys, patient_key, patient_key_function
 from hf_model.data.prepare import find_patients, rendering_name
 from hf_model.evaluation.scores import Scores
 from hf_model.inference.classifier import Classifier
@@ -108,14 +108,23 @@ class PictureSet:
 
 
 def _patients(names: list[str], columns: dict[str, list[Any]], column: str | None, pattern: str | None) -> list[str]:
-    """Patient keys as training takes them, but where only some pictures say whose they are, those keep their key."""
-    if column is not None and column not in columns:
-        raise DatasetError(f"--patient_column {column}: there is {', '.join(columns) or 'no other column'}.")
+    """Patient keys as training takes them, but where only some pictures say whose they are, those keep their key.
+
+    Keys of a column or pattern may be hospital numbers, and scores are written and published: they are hashed.
+    """
     if column is not None:
-        return ["" if value is None else str(value) for value in columns[column]]
-    found, _ = find_patients(names, columns, None, pattern)
+        if column not in columns:
+            raise DatasetError(f"--patient_column {column}: there is {', '.join(columns) or 'no other column'}.")
+        return anonymous_keys(["" if value is None else str(value) for value in columns[column]])
+    if pattern is None:
+        found, _ = find_patients(names, columns, None, None)
+        return found or [patient_key(name) or "" for name in names]
     key = patient_key_function(pattern)
-    return found or [key(name) or "" for name in names]
+    keys = [key(name) or "" for name in names]
+    if not any(keys):
+        like = f", for example {names[0]}" if names else ""
+        raise DatasetError(f"--patient_pattern {pattern!r} finds nothing in {len(names)} file names{like}: mend it.")
+    return anonymous_keys(keys)
 
 
 def _choose(splits: dict[str, Dataset], split: str | None, dataset: str) -> list[str]:
@@ -124,16 +133,18 @@ def _choose(splits: dict[str, Dataset], split: str | None, dataset: str) -> list
     if split is None:
         split = "test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else ""
     if split not in splits:
-        raise DatasetError(f"{dataset} has the splits {', '.join(splits)}; name one of them, or all, with --split.")
+        there = ", ".join(sorted(splits))
+        raise DatasetError(f"{dataset} has the splits {there}; name one of them, or all, with --split.")
     return [split]
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A checkpoint's logits on the readable pictures of a set.
+    """A checkpoint's logits on the pictures of a set that can be read and get an answer.
 
-    ``rows`` are their row numbers in the set; ``maps`` class activation maps, float32 (h, w) or None each;
-    ``failures`` (name, reason) of unreadable files, ``refused`` names that the input checks would not answer for.
+    ``rows`` are their row numbers in the set; ``maps`` class activation maps, float32 (h, w) or None each. Not among
+    them: ``failures`` (name, reason) of unreadable files, and ``refused``, names of pictures that the input checks give
+    no answer to (blank): training leaves them out of every split.
     """
 
     scores: Scores
@@ -144,21 +155,21 @@ class Scored:
 
 
 def score(classifier: Classifier, pictures: PictureSet, *, what: str = "scoring") -> Scored:
-    """Predict every picture, with heat maps. ValueError if none can be read."""
+    """Predict every picture, with heat maps. ValueError if none can be used."""
     results = classifier.predict_batch(pictures.contents())
     rows, logits, maps, failures, refused = [], [], [], [], []
     for row, result in enumerate(tqdm(results, total=len(pictures), desc=what, disable=None)):
         if not result.ok:
             failures.append((result.name, result.reason))
-            continue
-        rows.append(row)
-        logits.append(result.logits)
-        maps.append(result.class_activation_map)
-        if result.refused:
+        elif result.refused:
             refused.append(pictures.names[row])
+        else:
+            rows.append(row)
+            logits.append(result.logits)
+            maps.append(result.class_activation_map)
     if not rows:
-        reason = f"; the first reason: {failures[0][1]}" if failures else ""
-        raise ValueError(f"{pictures.dataset}: none of {len(pictures)} pictures could be read{reason}")
+        reason = f"; the first reason: {failures[0][1]}" if failures else "; all are blank" if refused else ""
+        raise ValueError(f"{pictures.dataset}: none of {len(pictures)} pictures could be used{reason}")
     names, patients = [pictures.names[row] for row in rows], [pictures.patients[row] for row in rows]
     return Scored(Scores(np.array(logits), pictures.labels[rows], names, patients), rows, maps, failures, refused)
 

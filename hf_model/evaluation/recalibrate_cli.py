@@ -12,8 +12,10 @@ from typing import Any
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import sealing
 from hf_model.evaluation.evaluate_cli import add_data_options
+from hf_model.evaluation.known_pictures import DEVELOPMENT, Known
 from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.recalibration import refit, write_recalibrated
+from hf_model.evaluation.report import left_out_lines
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -66,7 +68,8 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     facts = {
         "command": command, "dataset": pictures.name, "split": pictures.split, "data_sha256": pictures.sha256(),
         "weights_sha256": checkpoint.weights_sha256, "engine": classifier.engine_name,
-        "unreadable": len(scored.failures), "patients_known": all(scored.scores.patients),
+        "unreadable": len(scored.failures), "refused": len(scored.refused),
+        "patients_known": all(scored.scores.patients),
     }  # fmt: skip
     decision = refit(
         scored.scores, target_sensitivity=arguments.target_sensitivity, confidence=arguments.confidence,
@@ -75,21 +78,23 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     before = evaluation_record(scored.scores, checkpoint.decision, replicates=200)
     write_recalibrated(checkpoint.folder, target, decision, scored.scores, checkpoint.metrics or {}, facts)
     _write_presentation(target)
-    return _summary(checkpoint, before, decision, facts, target)
+    return [*left_out_lines([name for name, _ in scored.failures], scored.refused),
+            *_summary(checkpoint, before, decision, facts, target)]  # fmt: skip
 
 
 def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
     """Pictures that the weights or the figures of this checkpoint came from prove nothing new."""
-    role = sealing.role(checkpoint.metrics, checkpoint.folder, pictures.name, pictures.split, pictures.names)
+    role = Known.of(checkpoint.metrics, checkpoint.folder).role(pictures)
     if role == sealing.TEST:
         raise ValueError(
             f"{pictures.dataset} holds pictures of this checkpoint's own test split; fitting on them would leave "
             "nothing to measure it with. Use other pictures."
         )
-    if role == "development":
+    if role == DEVELOPMENT:
         raise ValueError(
-            f"{pictures.dataset} is what this checkpoint was trained on: its scores there are better than on new "
-            "patients, and so would the threshold seem. Use pictures that training has not seen."
+            f"{pictures.dataset} holds pictures of the data that this checkpoint was trained on or calibrated with, by "
+            "its name or by file names: its scores there are better than on new patients, and so would the threshold "
+            "seem. Use pictures that it has not seen."
         )
 
 

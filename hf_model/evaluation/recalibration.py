@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ def write_recalibrated(
     stored = sealing.stored_scores(source)
     for name, test in stored.items():
         test.to_csv(target / "scores" / ("test.csv" if name == sealing.TEST else f"test-{name}.csv"))
+    for number, path in enumerate(sorted((source / "scores").glob("calibration*.csv")), 1):
+        # by the names in it a checkpoint knows the data that it was trained on; whose they are is not needed for that
+        earlier = Scores.from_csv(path)
+        replace(earlier, patients=[""] * len(earlier)).to_csv(target / "scores" / f"calibration-before-{number}.csv")
     scores.to_csv(target / "scores" / "calibration.csv")
     decision.save(target)
     renewed = {key: value for key, value in metrics.items() if key not in _OF_OLD_DECISION}

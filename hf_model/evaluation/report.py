@@ -26,10 +26,11 @@ class Material:
     """What a report is made from.
 
     ``facts``: "model_id", "weights_sha256", "engine", "dataset", "split", "role" ("test", "development", "external"),
-    "from_scores", "command" ... shown as they are. ``scores`` are the set's; ``calibration`` those the decision was
-    fitted on, if the checkpoint holds them. ``renderings`` and ``perturbations`` are other scores of the same
-    pictures by name; ``columns`` one list of N values per subgroup column; ``other`` (scores, decision, name) of a
-    second checkpoint on the same pictures.
+    "from_scores", "command" ... shown as they are; "not_test_pictures" names what was left out of a set that holds more
+    than the test split, "refused_left_out" is True where ``scores`` are without ``refused``. ``scores`` are the set's;
+    ``calibration`` those the decision was fitted on, if the checkpoint holds them. ``renderings`` and
+    ``perturbations`` are other scores of the same pictures by name; ``columns`` one list of N values per subgroup
+    column; ``other`` (scores, decision, name) of a second checkpoint on the same pictures.
     """
 
     facts: dict[str, Any]
@@ -139,7 +140,24 @@ def terminal_table(content: dict[str, Any]) -> str:
             lines.append(f"{name:<10}{point['threshold']:>10.4f}  {cells}")
     default = content["guarantees"].get("default")
     lines += [default["sentence"]] if default else []
+    refused = content["refused_by_input_checks"] if content.get("refused_left_out") else []
+    unreadable = [entry["name"] for entry in content["unreadable"]]
+    lines += left_out_lines(unreadable, refused, content.get("not_test_pictures") or [])
     return "\n".join([*lines, *_comparison_lines(content.get("comparison"))])
+
+
+def left_out_lines(unreadable: Sequence[str], refused: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """What no figure counts, by file names: a line each for what there is, with the first names."""
+    kinds = (
+        ("unreadable", unreadable),
+        ("refused by the input checks (blank)", refused),
+        ("not among the checkpoint's test pictures", others),
+    )
+    return [
+        f"Left out, {kind}: {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in kinds
+        if names
+    ]
 
 
 def _comparison_lines(found: dict[str, Any] | None) -> list[str]:

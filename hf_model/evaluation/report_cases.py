@@ -89,9 +89,10 @@ def protocol(content: dict[str, Any]) -> Section:
         "Temperature, bias": f"{content['decision']['temperature']:.4f}, {content['decision']['bias']:+.4f}",
         "Test split opened": _opening(content),
         "Unreadable files": _listing([entry["name"] for entry in content["unreadable"]]),
-        "Refused by the input checks": _listing(content["refused_by_input_checks"])
-        + (" (counted in every figure all the same)" if content["refused_by_input_checks"] else ""),
+        "Refused by the input checks": _refused(content),
     }
+    if others := content.get("not_test_pictures"):
+        facts["Left out, not among the test pictures whose scores the checkpoint holds"] = _listing(others)
     rows = "".join(
         f"<dt>{key}</dt><dd>{value if isinstance(value, Markup) else escape(str(value))}</dd>"
         for key, value in facts.items()
@@ -111,6 +112,12 @@ def _opening(content: dict[str, Any]) -> str:
     if entry is None:
         return "not for this report: made from the scores that the checkpoint holds"
     return f"{entry['when']}, opening {entry['count']} for these weights"
+
+
+def _refused(content: dict[str, Any]) -> str:
+    names = content["refused_by_input_checks"]
+    counted = "left out of every figure" if content.get("refused_left_out") else "counted in every figure all the same"
+    return f"{_listing(names)} ({counted})" if names else _listing(names)
 
 
 def _listing(names: list[str], most: int = 5) -> str:

@@ -11,10 +11,10 @@ _VERDICT = {"holds": "Holds.", "broken": "Does not hold.", "open": "Not settled.
 _ROLE = {
     "test": "This is the test split of the data set that the checkpoint was trained on: no weight, temperature or "
     "threshold was fitted on it.",
-    "development": "These pictures belong to the data set that the checkpoint was trained on, outside its test split: "
+    "development": "These pictures, or some of them, are of the data that the checkpoint was trained or calibrated on: "
     "weights or thresholds may have been fitted on them, so every figure here is optimistic.",
-    "external": "External validation: these pictures are not of the data set that the checkpoint was trained on. "
-    "Weights, temperature and thresholds are frozen as the checkpoint has them.",
+    "external": "External validation: by the names of data set and files, these pictures are not of the data that the "
+    "checkpoint was trained on. Weights, temperature and thresholds are frozen as the checkpoint has them.",
 }
 
 
@@ -24,7 +24,16 @@ def opening_line(content: dict[str, Any]) -> str:
     return (
         f"Split {content['split']}: {record['n']:,} pictures of {record['patients']:,} patients, "
         f"{record['normal']:,} normal and {record['pneumonia']:,} with pneumonia ({percent(record['prevalence'])}). "
-        f"{_ROLE[content['role']]}"
+        f"{_ROLE[content['role']]}{_rest(content.get('not_test_pictures'))}"
+    )
+
+
+def _rest(others: list[str] | None) -> str:
+    if not others:
+        return ""
+    return (
+        f" {len(others):,} further pictures were left out, because they are not among the test pictures whose scores "
+        "the checkpoint holds: it may have been fitted on them."
     )
 
 

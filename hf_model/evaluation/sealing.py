@@ -23,28 +23,6 @@ def stored_scores(folder: Path) -> dict[str, Scores]:
     return {path.stem.removeprefix("test").lstrip("-") or TEST: Scores.from_csv(path) for path in paths}
 
 
-def training_renderings(metrics: Mapping[str, Any] | None) -> set[str]:
-    """Names (last part of path or Hub id) of the data set a checkpoint was trained on, its renderings and originals."""
-    data = (metrics or {}).get("data") or {}
-    originals = ((metrics or {}).get("arguments") or {}).get("originals")
-    named = [data.get("dataset"), originals, *(data.get("renderings") or []), *((metrics or {}).get("test") or {})]
-    return {Path(str(name).rstrip("/")).name for name in named if name}
-
-
-def role(metrics: Mapping[str, Any] | None, folder: Path, name: str, split: str, names: Sequence[str]) -> str:
-    """What a set of pictures is to a checkpoint.
-
-    "test": its own test split, by the data set's name or by file names that its stored test scores have;
-    "development": another split of the data set it was trained on; "external": anything else.
-    """
-    known = {file for scores in stored_scores(folder).values() for file in scores.names if not file.startswith("row-")}
-    if known.intersection(names):
-        return TEST
-    if name not in training_renderings(metrics):
-        return "external"
-    return TEST if TEST in split.split("+") else "development"
-
-
 def openings(metrics: Mapping[str, Any] | None, weights_sha256: str) -> list[dict[str, Any]]:
     """Earlier openings of the test split for these weights."""
     recorded = (metrics or {}).get("test_openings") or []

@@ -93,7 +93,8 @@ def _group(scores: Scores, probability: np.ndarray, member: np.ndarray, decision
     against = member if record["normal"] else member | (scores.labels == 0)
     if record["pneumonia"] and np.any(scores.labels[against] == 0):
         value, interval, _ = intervals.delong(scores.margins[against], scores.labels[against])
-        record["auc"] = {"value": value, "interval": list(interval)}
+        # a class of one picture has no spread
+        record["auc"] = {"value": value, "interval": list(interval) if np.isfinite(interval).all() else None}
         record["auc_against"] = "its own normal" if record["normal"] else "all normal"
     return record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hf_model.evaluation import sharing
 from hf_model.hub.card_run import Run
 
 
@@ -13,14 +14,35 @@ def loss(run: Run, weights: list[float] | None) -> str:
     return "class-weighted cross-entropy" + (f", weights {', '.join(f'{w:.4f}' for w in weights)}" if weights else "")
 
 
+def apart(run: Run) -> str:
+    """What development, calibration and test share, as far as the run knows."""
+    key, found = run.data.get("patient_key"), run.data.get("leakage") or {}
+    names = "Development (training and every choice)", "calibration (temperature and thresholds)"
+    if key:
+        how = f"; patients are told apart by {'file name or a column' if key is True else key}."
+    elif key is None:
+        how = ". **What tells patients apart is not recorded, so they may share patients.**"
+    else:
+        how = ". **The data names no patients, so they may share patients.**"
+    what = "patient" if key else "picture"
+    if found.get("clean"):
+        known = " that is known" if key and sharing.unknown(found) else ""
+        return f"{', '.join(names)} and test share no {what}{known}{how}"
+    test = "What the test split shares with them follows below." if found else "Whether test does is not known."
+    return f"{' and '.join(names)} share no {what}{how} {test}"
+
+
 def leakage(run: Run) -> list[str]:
-    """A line for the card where development and test were allowed to share something, else none."""
-    found = run.data.get("leakage")
-    if not found or found.get("clean"):
-        return []
-    counts = {"patients": "patients", "pixels": "equal pictures", "near": "nearly equal pictures"}
-    shared = ", ".join(f"{found['counts'][kind]} {text}" for kind, text in counts.items() if found["counts"].get(kind))
-    return [f"- **Development and test share {shared}** (`--allow_leakage`): figures on the test split are too good."]
+    """Lines for the card where development and test were allowed to share something, or nobody can tell; else none."""
+    found, lines = run.data.get("leakage") or {}, []
+    if found and not found.get("clean"):
+        lines.append(
+            f"- **Development and test share {sharing.shared(found)}** (`--allow_leakage`): figures on the test "
+            "split are too good."
+        )
+    if run.data.get("patient_key") and (unknown := sharing.unknown(found)):
+        lines.append(f"- **{unknown}**: whether training has seen their patients cannot be told.")
+    return lines
 
 
 def with_transformers(run: Run, model: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model.config import LABELS
-from hf_model.hub.card_recipe import leakage, loss, with_transformers
+from hf_model.hub.card_recipe import apart, leakage, loss, with_transformers
 from hf_model.hub.card_run import PLACEHOLDER, Run, markdown_table
 
 FILL_IN = "**To be filled in by whoever publishes this model:**"
@@ -103,15 +103,9 @@ def data(run: Run) -> str:
 def protocol(run: Run) -> str:
     """Splits, fitting, calibration, the sealed test and every time it was opened."""
     weights = run.data.get("class_weights")
-    key = run.data.get("patient_key")
-    apart = (
-        f"share no patient; patients are told apart by {'file name or a column' if key is True else key}."
-        if key
-        else "share no picture. **The data names no patients, so they may share patients.**"
-    )
     head = f"`{run.own_head}` of this project" if run.own_head else "dropout, linear"
     lines = [
-        f"- Development (training and every choice), calibration (temperature and thresholds) and test {apart}",
+        f"- {apart(run)}",
         f"- Model: `{run.architecture}`, input {run.image_size or 'size as in preprocessor_config.json'} pixels, "
         f"from {run.base_model[0] or 'a base checkpoint that is not recorded'}; head: mean of the last feature map, "
         f"{head}.",

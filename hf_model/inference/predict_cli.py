@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from hf_model.config import NORMAL, NOT_A_DEVICE, PNEUMONIA
+from hf_model.data.walk import walk_files
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
@@ -49,7 +52,7 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         files = find_files(arguments.sources)
-        if arguments.output and Path(arguments.output).resolve() in {file.resolve() for file in files}:
+        if arguments.output and os.path.realpath(arguments.output) in set(map(os.path.realpath, files)):
             raise ValueError(f"--output {arguments.output} is one of the pictures; name another file")
         threshold = None if arguments.threshold is None else checked_threshold(arguments.threshold)
         if arguments.batch_size is not None and arguments.batch_size < 1:
@@ -102,30 +105,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def find_files(sources: list[str]) -> list[Path]:
-    """The files of a command line: folders give their pictures, sorted, hidden ones left out.
+    """The files of a command line: folders give their pictures, sorted, links followed, hidden ones left out.
 
     Each file comes once, however often it is named. A DICOM file named by its UID ends in numbers; those are taken too.
-    Raises ValueError for a folder without pictures; a name that is no folder is a file, there or not.
+    Raises ValueError for a folder without pictures, or with a folder in it that cannot be read; a name that is no
+    folder is a file, there or not.
     """
     files: list[Path] = []
     for source in map(Path, sources):
         if not source.is_dir():
             files.append(source)
             continue
-        found = sorted(path for path in source.rglob("*") if _is_wanted(path, source))
+        try:
+            found = [path for path in walk_files(source) if _is_wanted(path, source)]
+        except OSError as error:
+            where = error.filename or source
+            raise ValueError(
+                f"the folder {where} cannot be read ({error.strerror}); make it readable, or name the others"
+            ) from error
         if not found:
             raise ValueError(f"there are no pictures in the folder {source}; name one that has some")
         files += found
-    once: dict[Path, Path] = {}
+    once: dict[str, Path] = {}
     for path in files:
-        once.setdefault(path.resolve(), path)
+        once.setdefault(os.path.realpath(path), path)
     return list(once.values())
 
 
 def _is_wanted(path: Path, root: Path) -> bool:
+    """Whether it is named like a picture and not hidden; a pipe or device is none, and would keep us waiting."""
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     named = path.suffix.lower() in SUFFIXES or path.suffix[1:].isdecimal()
-    return not hidden and named and path.is_file()
+    if hidden or not named:
+        return False
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # a link that leads nowhere, for example: its row says so
+        return True
 
 
 def _open(output: str | None, stack: ExitStack) -> TextIO:

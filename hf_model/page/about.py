@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hf_model.evaluation import sharing
 from hf_model.page import whom
 from hf_model.page.text import escape, interval, note, percent, rounded
 from hf_model.radiograph.population import KERMANY, Population
@@ -146,10 +147,29 @@ def data_table(data: dict[str, Any]) -> str:
         f'<th scope="col">{label}</th>' for label in ("split", "pictures", "patients", "normal", "pneumonia")
     )
     return (
-        f"<h2>Data</h2><p>{escape(name)}. No patient is in two splits.</p>"
+        f"<h2>Data</h2><p>{escape(name)}. {escape(_sharing(data))}</p>"
         '<div class="cxr-scroll" tabindex="0" role="region" aria-label="Data">'
         f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _sharing(data: dict[str, Any]) -> str:
+    """What is known of patients in two splits, from ``patient_key`` and ``leakage``."""
+    key, found = data.get("patient_key"), data.get("leakage") or {}
+    clean, unknown = bool(found.get("clean")), sharing.unknown(found) if key else ""
+    said = []
+    if not key:
+        said.append("Nothing says whose a picture is: each counts as a patient, and a patient may be in two splits.")
+    elif clean:
+        said.append("No patient that is known is in two splits." if unknown else "No patient is in two splits.")
+    else:
+        said.append("Of training, validation and calibration no two share a patient.")
+    if not clean:
+        shared = f"Development and test share {sharing.shared(found)}: the figures on the test split are too good."
+        said.append(shared if found else "Whether the test split shares any with them is not known.")
+    if unknown:
+        said.append(f"{unknown}: whether training has seen their patients cannot be told.")
+    return " ".join(said)
 
 
 def figures(folder: str | Path) -> str:
@@ -206,9 +226,10 @@ def summary(metrics: dict[str, Any] | None) -> str:
     """One sentence with the main figure, for the welcome text; "" without metrics."""
     for record in (metrics or {}).get("test", {}).values():
         point = (record.get("points") or {}).get("default") or {}
-        if point.get("sensitivity") and point.get("specificity"):
+        found, cleared = ((point.get(rate) or {}).get("value") for rate in ("sensitivity", "specificity"))
+        if found is not None and cleared is not None:  # a set of one class has only one of them
             return (
-                f"On {record['n']:,} held-out pictures it finds {rounded(point['sensitivity']['value'])} of pneumonias "
-                f"and clears {rounded(point['specificity']['value'])} of normal chests."
+                f"On {record['n']:,} held-out pictures it finds {rounded(found)} of pneumonias and clears "
+                f"{rounded(cleared)} of normal chests."
             )
     return ""

@@ -6,6 +6,8 @@ import base64
 import json
 from pathlib import Path
 
+import pytest
+
 from hf_model.page import about
 from hf_model.page.text import interval
 from hf_model.radiograph.population import KERMANY, Population
@@ -54,7 +56,53 @@ def test_input_checks_are_shown_as_recorded() -> None:
 
 def test_no_path_of_a_machine_is_shown() -> None:
     html = about.data_table({"dataset": "../shared/films", "splits": {"train": {"images": 3}}})
-    assert "<p>films. No patient" in html
+    assert "<p>films. Nothing says whose a picture is" in html
+
+
+CLEAN = {"clean": True, "counts": {"patients": 0, "pixels": 0, "near": 0}}
+SHARED = {"clean": False, "counts": {"patients": 1, "pixels": 0, "near": 2}}
+NONE_KNOWN = {"clean": True, "counts": {"patients": None, "pixels": 0, "near": 0}}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "words"),
+    [
+        ({"patient_key": "file name", "leakage": CLEAN}, "No patient is in two splits."),
+        ({"patient_key": "file name", "leakage": CLEAN | {"unknown_patients": 0}}, "No patient is in two splits."),
+        (
+            {"patient_key": "file name", "leakage": CLEAN | {"unknown_patients": 5}},
+            "No patient that is known is in two splits. 5 test pictures do not say whose they are: whether training "
+            "has seen their patients cannot be told.",
+        ),
+        (
+            {"patient_key": "column mrn", "leakage": NONE_KNOWN},
+            "No patient that is known is in two splits. The test pictures do not say whose they are: whether training "
+            "has seen their patients cannot be told.",
+        ),
+        (
+            {"patient_key": "file name", "leakage": SHARED},
+            "Of training, validation and calibration no two share a patient. Development and test share 1 patient, "
+            "2 nearly equal pictures: the figures on the test split are too good.",
+        ),
+        (
+            {"patient_key": True},
+            "Of training, validation and calibration no two share a patient. Whether the test split shares any with "
+            "them is not known.",
+        ),
+        (
+            {"patient_key": False, "leakage": NONE_KNOWN | {"unknown_patients": 9}},
+            "Nothing says whose a picture is: each counts as a patient, and a patient may be in two splits.",
+        ),
+        (
+            {"patient_key": False, "leakage": SHARED | {"counts": {"patients": None, "pixels": 3, "near": 0}}},
+            "Nothing says whose a picture is: each counts as a patient, and a patient may be in two splits. "
+            "Development and test share 3 equal pictures: the figures on the test split are too good.",
+        ),
+    ],
+)
+def test_what_splits_share_is_said_as_far_as_it_is_known(recorded: dict, words: str) -> None:
+    html = about.data_table({"dataset": "films", "splits": {"train": {"images": 3}}, **recorded})
+    assert f"<h2>Data</h2><p>films. {words}</p>" in html
 
 
 def test_checkpoint_without_metrics_says_so() -> None:
@@ -71,6 +119,18 @@ def test_welcome_sentence_has_the_recorded_figures(checkpoint_folder: Path) -> N
     point = metrics["test"]["test"]["points"]["default"]
     expected = f"finds {100 * point['sensitivity']['value']:.0f}\u00a0% of pneumonias"
     assert expected in about.summary(metrics)
+
+
+@pytest.mark.parametrize("rate", ["sensitivity", "specificity"])
+def test_a_test_set_of_one_class_has_no_welcome_sentence(rate: str) -> None:
+    rates = {"sensitivity": {"value": 0.9}, "specificity": {"value": 0.0}} | {rate: {"value": None, "interval": None}}
+    assert about.summary({"test": {"films": {"n": 40, "points": {"default": rates}}}}) == ""
+
+
+def test_a_rate_of_nought_is_a_figure() -> None:
+    rates = {"sensitivity": {"value": 1.0}, "specificity": {"value": 0.0}}
+    sentence = about.summary({"test": {"films": {"n": 40, "points": {"default": rates}}}})
+    assert sentence.endswith("it finds 100\u00a0% of pneumonias and clears 0\u00a0% of normal chests.")
 
 
 def test_card_comes_without_header_and_pictures(tmp_path: Path) -> None:

@@ -32,14 +32,18 @@ def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "shut").mkdir()
+    for name in ("shut", ".Trash-1000"):
+        (tmp_path / name).mkdir()
     real = os.scandir
 
     def scandir(path):
-        if Path(path).name == "shut":
+        if Path(path).name in shut:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
+    shut = [".Trash-1000"]
+    assert list(walk_files(tmp_path)) == []
+    shut.append("shut")
     with pytest.raises(PermissionError, match="shut"):
         list(walk_files(tmp_path))

@@ -228,7 +228,7 @@ def test_two_checkpoints_where_a_class_is_missing(checkpoint, picture_writer, tm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--split", "holdout"], "has the splits train, test"),
+        (["--split", "holdout"], "has the splits test, train"),
         (["--subgroups", "sex"], "--subgroups sex: the columns are none"),
         (["--patient_column", "who"], "--patient_column who"),
         (["--prevalence", "1.5"], "--prevalence 1.5"),

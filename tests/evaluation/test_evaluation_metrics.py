@@ -12,10 +12,13 @@ from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
+from hf_model.evaluation.comparison import compare
 from hf_model.evaluation.decision import Decision
+from hf_model.evaluation.figures import roc_curve
 from hf_model.evaluation.metrics import confusion, evaluation_record, probability_of
 from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.prevalence import likelihood_ratios, predictive_values
+from hf_model.evaluation.subgroups import subgroup_table
 
 
 @pytest.fixture
@@ -187,6 +190,23 @@ def test_no_false_alarm_still_gives_finite_ratios():
     assert found["lr_negative"]["interval"][0] > 0
     with pytest.raises(ValueError, match="both classes"):
         likelihood_ratios(0, 0, 40, 0)
+
+
+def test_a_class_of_one_picture_has_an_auc_without_an_interval(test_set, decision):
+    sick = np.flatnonzero(test_set.labels == 1)[:1]
+    few = test_set.select(np.concatenate([np.flatnonzero(test_set.labels == 0), sick]))
+    record = evaluation_record(few, decision, replicates=20)
+    group = subgroup_table(few, decision, {"ward": ["a"] * len(few)})["ward"]["a"]
+    assert record["auc"]["value"] == group["auc"]["value"] == pytest.approx(36 / 43)
+    assert record["auc"]["interval"] is group["auc"]["interval"] is None
+    with np.testing.suppress_warnings() as quiet:
+        quiet.filter(RuntimeWarning)
+        compared = compare(few, few, decision, decision, replicates=20)
+    assert compared["auc"]["delong_p_value"] is None
+    json.dumps([record, group, compared], allow_nan=False)  # or the report of an opened test split would be lost
+    assert roc_curve(few, decision, record["auc"]).axes[0].get_legend_handles_labels()[1][0] == (
+        f"AUC {record['auc']['value']:.3f}"
+    )
 
 
 def test_the_threshold_itself_is_pneumonia():

@@ -1,4 +1,4 @@
-"""sealing.py, subgroups.py, validation.py, recalibration.py: roles, records, refusals and hand counts."""
+"""sealing.py, subgroups.py, validation.py, recalibration.py: records, refusals and hand counts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,6 @@ from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_
 from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.subgroups import aetiology_column, group_names, subgroup_table
 from hf_model.evaluation.validation import check_guarantees, score_shift
-
-METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}
-
-
-def test_roles_by_name_and_by_file_names(tmp_path, scores):
-    assert sealing.role(METRICS, tmp_path, "chest-set", "test", ["a.png"]) == "test"
-    assert sealing.role(METRICS, tmp_path, "chest-set-sharp", "train+test", ["a.png"]) == "test"
-    assert sealing.role(METRICS, tmp_path, "chest-set", "train", ["a.png"]) == "development"
-    assert sealing.role(METRICS, tmp_path, "elsewhere", "test", ["a.png"]) == "external"
-    assert sealing.role(None, tmp_path, "chest-set", "test", ["a.png"]) == "external"
-    originals = METRICS | {"arguments": {"originals": "somewhere/chest-originals/"}}
-    assert sealing.role(originals, tmp_path, "chest-originals", "train", ["a.png"]) == "development"
-    scores.to_csv(tmp_path / "scores" / "test-chest-set.csv")
-    # The same pictures under another name are still the test split; names that the project made up prove nothing.
-    assert sealing.role(METRICS, tmp_path, "renamed", "train", ["new.png", scores.names[3]]) == "test"
-    rows = Scores(scores.logits, scores.labels, [f"row-{row}" for row in range(len(scores))], scores.patients)
-    rows.to_csv(tmp_path / "scores" / "test-chest-set.csv")
-    assert sealing.role(METRICS, tmp_path, "renamed", "train", ["row-1"]) == "external"
 
 
 def test_an_opening_is_recorded_and_a_second_refused(tmp_path):
@@ -178,5 +160,6 @@ def test_a_recalibrated_checkpoint_keeps_its_weights_and_renews_its_figures(tmp_
     assert renewed["recalibration"]["before"]["threshold"] == old.threshold
     assert renewed["recalibration"]["dataset"] == "local"
     assert np.array_equal(Scores.from_csv(target / "scores" / "calibration.csv").logits, local.logits)
+    assert [path.name for path in sorted((target / "scores").glob("calibration*"))] == ["calibration.csv"]
     assert Decision.load(source) == old
     assert math.isclose(renewed["calibration"]["mean_probability"], new.prevalence, abs_tol=1e-6)

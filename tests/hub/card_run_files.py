@@ -80,6 +80,7 @@ def metrics() -> dict:
             "renderings": ["xray", "xray-sharp"],
             "sha256": "f" * 16,
             "patient_key": True,
+            "leakage": {"clean": True, "allowed": False, "counts": {"patients": 0, "pixels": 0, "near": 0}},
             "published": {name: {"NORMAL": pair[0], "PNEUMONIA": pair[1]} for name, pair in counts.items()},
             "splits": dict.fromkeys(names, split),
             "class_weights": [1.9448, 0.6730],

@@ -191,10 +191,3 @@ def test_another_loss_is_named(tmp_path, loss, words):
     card = build_card(write_run(tmp_path, values))
     assert f"at a lower rate; {words}; augmentation" in card
     assert "class-weighted" not in card
-
-
-def test_allowed_leakage_is_said(tmp_path):
-    values = metrics()
-    values["data"]["leakage"] = {"clean": False, "allowed": True, "counts": {"patients": 3, "pixels": 0, "near": 2}}
-    card = build_card(write_run(tmp_path, values))
-    assert "**Development and test share 3 patients, 2 nearly equal pictures** (`--allow_leakage`)" in card

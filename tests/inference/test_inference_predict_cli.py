@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 from hf_model import Classifier
+from hf_model.inference.engines import openvino_engine
 from hf_model.inference.predict_cli import COLUMNS, find_files, main
 
 
@@ -40,6 +42,43 @@ def test_a_file_comes_once_and_dicom_files_may_be_named_by_their_uid(folder: Pat
     assert find_files([str(folder), str(folder / "b.png"), str(folder / "inner")]) == named
 
 
+def test_links_are_followed_and_a_link_to_nothing_has_a_row(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (folder / "b.png").rename(archive / "linked.png")
+    (folder / "archive").symlink_to(archive)
+    (archive / "back").symlink_to(folder)
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "round.png").symlink_to(folder / "round.png")
+    os.mkfifo(folder / "pipe.png")
+    names = [path.relative_to(folder).as_posix() for path in find_files([str(folder)])]
+    assert names == ["archive/linked.png", "broken.png", "c.webp", "gone.png", "inner/a.JPEG", "round.png"]
+
+
+def test_a_link_to_nothing_fails_by_name(folder: Path, exported_folder: Path, tmp_path: Path, capsys) -> None:
+    (folder / "inner" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert main([str(folder / "inner"), "--checkpoint", str(exported_folder)]) == 0
+    captured = capsys.readouterr()
+    assert [line.split(",")[0].rsplit("/", 1)[-1] for line in captured.out.splitlines()[1:]] == ["a.JPEG", "gone.png"]
+    assert "1 of 2 files could not be read; their rows say why." in captured.err
+
+
+def test_a_folder_that_cannot_be_read_is_named_in_one_line(folder: Path, capsys, monkeypatch) -> None:
+    real = os.scandir
+
+    def scandir(path):  # root, who runs tests too, may read every folder
+        if Path(path).name == "inner":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert main([str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"predict: the folder {folder / 'inner'} cannot be read (Permission denied); make it readable, or name the "
+        "others\n"
+    )
+
+
 def test_a_picture_is_not_written_over(folder: Path, capsys: pytest.CaptureFixture) -> None:
     picture = folder / "b.png"
     before = picture.read_bytes()
@@ -48,7 +87,9 @@ def test_a_picture_is_not_written_over(folder: Path, capsys: pytest.CaptureFixtu
     assert picture.read_bytes() == before
 
 
-def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_path: Path, capsys) -> None:
+def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    # two engines that each measure which precision is faster may choose differently on a busy machine
+    monkeypatch.setattr(openvino_engine, "choose_precision", lambda *_: "f32")
     output = tmp_path / "results.csv"
     command = [str(folder), "--output", str(output), "--checkpoint", str(exported_folder), "--threshold", "0.4"]
     assert main([*command, "--override"]) == 0
