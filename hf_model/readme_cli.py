@@ -1,8 +1,8 @@
 """``python -m hf_model readme``: README's figures from the files that hold them. Only a clone of the repository has it.
 
 Between ``<!-- NAME -->`` and ``<!-- /NAME -->`` stands what the stored results say: ``results`` (the shipped
-checkpoint's metrics.json), ``audit`` (its audit.json), ``experiments`` (docs/experiments.md) and ``benchmarks``
-(benchmarks/results.json). A test holds README equal to this.
+checkpoint's metrics.json), ``audit`` (its audit.json), ``experiments`` and ``experiments-whole`` (docs/NAME.md) and
+``benchmarks`` (benchmarks/results.json). A test holds README equal to this.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def blocks() -> dict[str, str]:
         "results": results(json.loads((CHECKPOINT_DIR / "metrics.json").read_text(encoding="utf-8"))),
         "audit": audit(json.loads((CHECKPOINT_DIR / "audit.json").read_text(encoding="utf-8"))),
         "experiments": experiments((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")),
+        "experiments-whole": experiments((ROOT / "docs" / "experiments-whole.md").read_text(encoding="utf-8")),
         "benchmarks": benchmarks().rstrip("\n"),
     }
 
