@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     """Run the command: 0 when the report is written, whatever it says; 2 for a mistake in the arguments."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = parser().parse_args(argv)
-    if (reason := why_not(Path(arguments.output))) is not None:
+    if (reason := why_not(Path(arguments.output), arguments.summary)) is not None:
         print(f"audit: {reason}", file=sys.stderr)
         return 2
     # heavy imports after the arguments are known to be good: --help should not wait for torch
@@ -49,14 +49,18 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def why_not(output: Path) -> str | None:
+def why_not(output: Path, summary: Path | None = None) -> str | None:
     """Why nothing can be written there, known before any work."""
-    checkpoint = next((name for name in CHECKPOINT_FILES if (output / name).exists()), None)
-    if checkpoint is not None:
+    named = next((name for name in CHECKPOINT_FILES if (output / name).exists()), None)
+    around = next((place for place in output.resolve().parents if (place / "model.safetensors").is_file()), None)
+    if named is not None or around is not None:
+        what = f"is a checkpoint folder (it holds {named})" if named else f"lies in the checkpoint folder {around}"
         return (
-            f"--output {output} is a checkpoint folder (it holds {checkpoint}), and the audit writes patients' "
+            f"--output {output} {what}, and the audit writes patients' "
             "pictures, which do not belong beside weights that may be published. Give another folder."
         )
+    if summary is not None and not summary.parent.is_dir() and summary.parent.resolve() != output.resolve():
+        return f"--summary {summary}: there is no folder {summary.parent}; make it first."
     return f"--output {output} is a file. Give a folder." if output.is_file() else None
 
 
@@ -92,6 +96,8 @@ def write(audit: Any, folder: Path) -> Path:
     from hf_model.audit.run import encode
 
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for old in (folder / "figures").glob("*.png"):  # of another data set, perhaps, which this page does not show
+        old.unlink()
     images = {name: encode(image) for name, image in audit.images.items()}
     for name, data in images.items():
         (folder / "figures" / f"{name}.png").write_bytes(data)

@@ -8,6 +8,8 @@ from hf_model.audit import findings_probes as probes
 from hf_model.audit.finding import FAULT, NOTE, WARNING, Finding, finding
 from hf_model.audit.integrity import UNUSABLE
 from hf_model.audit.leakage import unknown_sentence
+from hf_model.audit.pictures import TEST
+from hf_model.config import LABELS
 
 ODD = ("colour", "odd-mode")
 
@@ -15,6 +17,7 @@ ODD = ("colour", "odd-mode")
 def find_all(audit: dict[str, Any]) -> list[Finding]:
     """Every finding of the finished record: faults, then warnings, then notes."""
     found = [
+        *_classes(audit.get("counts") or []),
         *_integrity(audit["integrity"]),
         *_duplicates(audit["duplicates"]),
         *_leakage(audit["leakage"]),
@@ -25,6 +28,14 @@ def find_all(audit: dict[str, Any]) -> list[Finding]:
     ]
     order = (FAULT, WARNING, NOTE)
     return sorted(found, key=lambda entry: order.index(entry["severity"]))
+
+
+def _classes(counts: list[dict[str, Any]]) -> list[Finding]:
+    """A class without a picture to learn from."""
+    learned = [entry for entry in counts if entry["split"] != TEST]
+    absent = [name for name in LABELS if not sum(e["n"] for e in learned if e["class"] == name)]
+    text = "has no picture outside the test split: train.py needs both classes and does not start."
+    return [finding(FAULT, "pictures", name, text) for name in absent] if learned else []
 
 
 def _listed(numbers: dict[str, int]) -> str:

@@ -53,14 +53,12 @@ def model(audit: dict[str, Any]) -> list[Finding]:
     whole, masked, inside = (views[title]["auc"] for title in ("As it is", "Lungs masked", "Only the lungs' rectangle"))
     shown = [probe["auc"]["value"] for probe in audit["probes"][audit["name"]] if probe["key"] in NOT_LUNG]
     best = max(shown, default=0.5)
-    share = 100 * (best - 0.5) / max(whole["value"] - 0.5, 1e-9)
     worst = max((v for v in part["views"] if v["key"] in ("blur", "sharpen")), key=lambda v: v["changed_answers"])
     changed = worst["changed_answers"]
     masked_calls = 100 * views["Lungs masked"]["called"]
     beside = (
         f"The model's AUC on {part['n']} development-validation pictures is {auc_text(whole)}. The best probe that is",
-        f"shown no lung as such reaches {best:.3f}, {share:.0f} % of the way from chance to the model: that much",
-        "of the model's AUC may not be lung. The AUC itself cannot tell.",
+        f"shown no lung as such reaches {best:.3f}{_share(best, whole)}",
     )
     hidden = (
         f"With the lungs masked the model has AUC {auc_text(masked)} (calling {masked_calls:.0f} % pneumonia), with",
@@ -75,6 +73,19 @@ def model(audit: dict[str, Any]) -> list[Finding]:
         finding(NOTE, topic, *hidden),
         finding(WARNING if changed > 0.05 else NOTE, topic, *moved),
     ]
+
+
+def _share(best: float, whole: dict[str, Any]) -> str:
+    """How much of the model's AUC the probe reaches, where that can be said."""
+    if not is_above(whole, 0.5):
+        return "; the model is not shown to be above chance, so no share is given."
+    if best >= whole["value"]:
+        return ", as much as the model or more: all of the model's AUC may not be lung. The AUC itself cannot tell."
+    share = 100 * max(best - 0.5, 0) / (whole["value"] - 0.5)
+    return (
+        f", {share:.0f} % of the way from chance to the model: that much of the model's AUC may not be lung. The AUC "
+        "itself cannot tell."
+    )
 
 
 def shift(part: dict[str, Any]) -> list[Finding]:
@@ -98,6 +109,10 @@ def shift(part: dict[str, Any]) -> list[Finding]:
     return out
 
 
+def _unseen(audit: dict[str, Any]) -> str:
+    return "the patient" if audit.get("leakage", {}).get("patient_keys", True) else "the picture (patients are unknown)"
+
+
 def labels(audit: dict[str, Any]) -> list[Finding]:
     """Labels that a classifier contradicts, and those that confident learning calls wrong."""
     part, topic = audit.get("labels"), "labels"
@@ -106,12 +121,12 @@ def labels(audit: dict[str, Any]) -> list[Finding]:
     if not part["disagree"]:
         return [finding(NOTE, topic, "No label contradicts what the other patients' pictures suggest.")]
     if not part["suspects"]:
-        text = f"A classifier that never saw the patient contradicts {part['disagree']:,} of {part['n']:,} labels"
+        text = f"A classifier that never saw {_unseen(audit)} contradicts {part['disagree']:,} of {part['n']:,} labels"
         rest = "Confident learning calls none of them wrong. They are listed for a reader and dropped nowhere."
         return [finding(NOTE, topic, text, f"(its AUC: {auc_text(part['auc'])}).", rest)]
     first = next(entry for entry in part["list"] if entry["confident"])
     text = (
-        f"{part['suspects']} of {part['n']:,} labels look wrong to a classifier that never saw the patient",
+        f"{part['suspects']} of {part['n']:,} labels look wrong to a classifier that never saw {_unseen(audit)}",
         "(its AUC:",
         f"{auc_text(part['auc'])}). The most doubtful is {first['file']}, {first['label']}, to which it gives",
         f"{100 * first['confidence']:.1f} %. They are listed for a reader and dropped nowhere.",

@@ -25,7 +25,7 @@ KINDS = {
     "blank": "Blank: next to no contrast",
     "colour": "In colour",
     "odd-mode": f"Pixel mode other than {' and '.join(PLAIN_MODES)}",
-    "unusual": "Flagged by the checks that an upload passes",
+    "unusual": "Flagged by the checks of every upload",
 }
 
 
@@ -96,7 +96,8 @@ def summarise(problems: list[Problem], pictures: Pictures, shown: int = 200) -> 
         "rows": len(pictures),
         "skipped_by_training": sum(1 for row in pictures.skipped if pictures.split[row] != TEST),
         "skipped_in_test": sum(1 for row in pictures.skipped if pictures.split[row] == TEST),
-        "kinds": dict(Counter(p.kind for p in problems)),
+        # rows, not problems: one picture may be flagged twice
+        "kinds": dict(Counter(kind for kind, _ in {(p.kind, p.row) for p in problems})),
         "codes": dict(Counter(p.code for p in problems)),
         "problems": listed,
     }

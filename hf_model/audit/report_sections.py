@@ -70,9 +70,11 @@ def integrity(audit: dict[str, Any], images: Images) -> Section:
     part = audit["integrity"]
     rows = [(title, f"{part['kinds'].get(kind, 0):,}") for kind, title in KINDS.items()]
     body = table(("Kind", "Rows"), rows)
-    body += text(f"Training skips {part['skipped_by_training']} rows that cannot be decoded, and counts them.")
+    body += text(
+        f"Training skips {part['skipped_by_training']} rows that cannot be used (unreadable, cut short, tiny or blank)."
+    )
     return Section("integrity", "Integrity", body + files([f"{p['where']}: {p['reason']}" for p in part["problems"]],
-                                                          f"{len(part['problems'])} rows by name"))  # fmt: skip
+                                                          f"{len(part['problems'])} notes by name"))  # fmt: skip
 
 
 def duplicates(audit: dict[str, Any], images: Images) -> Section:
@@ -140,11 +142,16 @@ def _numbering(part: dict[str, Any]) -> str:
     return body
 
 
+def _by(audit: dict[str, Any]) -> str:
+    known = audit["leakage"]["patient_keys"]
+    return "patient" if known else "picture (patients are unknown, so these figures may be too good)"
+
+
 def shortcuts(audit: dict[str, Any], images: Images) -> Section:
     """Probes, beside the model."""
     body = text(
-        "Each probe is cross-validated by patient on development pictures. What a probe that sees no lung reaches is "
-        "what a model may reach without one; it does not prove that the model does so."
+        f"Each probe is cross-validated by {_by(audit)} on development pictures. What a probe that sees no lung "
+        "reaches is what a model may reach without one; it does not prove that the model does so."
     )
     body += text(audit["probes_note"]) if audit.get("probes_note") else ""
     body += picture(images, "probes", "AUC of the probes" + (" and of the model" if audit.get("model") else ""))
@@ -191,9 +198,10 @@ def labels(audit: dict[str, Any], images: Images) -> Section | None:
         return Section("labels", "Labels", text(audit["labels_note"])) if audit.get("labels_note") else None
     shares = ", ".join(f"{count} {name}" for name, count in part["by_label"].items())
     body = text(
-        f"Judged by {part['how']}, cross-validated by patient: AUC {part['auc']['value']:.3f}. Its answer contradicts "
-        f"{part['disagree']} of {part['n']:,} labels; confident learning (cleanlab) calls {part['suspects']} of them "
-        f"errors ({shares}), marked with a star. A picture that is only hard is listed as well. Nothing is dropped."
+        f"Judged by {part['how']}, cross-validated by {_by(audit)}: AUC {part['auc']['value']:.3f}. Its answer "
+        f"contradicts {part['disagree']} of {part['n']:,} labels; confident learning (cleanlab) calls "
+        f"{part['suspects']} of them errors ({shares}), marked with a star. A picture that is only hard is listed as "
+        "well. Nothing is dropped."
     )
     body += picture(images, "suspects", "The strongest contradictions: label, probability given to it", "sheet")
     lines = [f"{e['file']}: {e['label']}, {100 * e['confidence']:.1f} %{' *' * e['confident']}" for e in part["list"]]

@@ -96,7 +96,12 @@ def _roots(folder: Path, split_names: set[str]) -> dict[str, Path]:
     if _has_classes(folder):
         return {"train": folder}
     inner = _visible_folders(folder)
-    splits = {path.name: path for path in inner if path.name.lower() in split_names and _has_classes(path)}
+    classed = [path for path in inner if _has_classes(path)]
+    splits = {path.name: path for path in classed if path.name.lower() in split_names}
+    others = [path.name for path in classed if path.name not in splits]
+    # Kaggle's archive holds a copy of itself, which has splits and no classes
+    if splits and others:
+        logger.warning("Left out, because no name of a split: the folders %s, which hold classes.", ", ".join(others))
     # an archive unpacks into a folder of its own name
     return _roots(inner[0], split_names) if not splits and len(inner) == 1 else splits
 

@@ -151,8 +151,11 @@ def pool_splits(published: DatasetDict) -> tuple[Dataset, Dataset | None]:
     """Everything that is not test, and test."""
     test = published.get("test")
     parts = [published[name] for name in ("train", "validation") if name in published]
+    others = {name: len(rows) for name, rows in published.items() if name not in ("train", "validation", "test")}
     if not parts:
-        parts = [rows for name, rows in published.items() if name != "test"]
+        parts = [published[name] for name in others]
+    elif others:
+        logger.warning("Left out, because neither train, validation nor test: %s (rows).", others)
     if not parts:
         raise DatasetError(f"The data set has only the splits {', '.join(published)}: nothing to train on.")
     shared = [c for c in parts[0].column_names if all(c in part.column_names for part in parts)]

@@ -18,7 +18,7 @@ from hf_model.evaluation.known_pictures import Known
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.subgroups import aetiology_column
-from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.checkpoint import Checkpoint, checkpoint_around
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
@@ -77,13 +77,17 @@ def add_data_options(made: argparse.ArgumentParser) -> None:
 
 
 def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
-    if (Path(arguments.output) / "config.json").exists():
-        raise ValueError(f"--output {arguments.output} is a checkpoint: the report would overwrite its metrics.json.")
+    output = Path(arguments.output)
+    inside = output if (output / "config.json").exists() else checkpoint_around(output)
+    if inside is not None:
+        raise ValueError(f"--output {arguments.output} is in the checkpoint {inside}: the report holds pictures of "
+                         "patients and a metrics.json of its own. Give another folder.")  # fmt: skip
     checkpoint = Checkpoint.open(arguments.checkpoint)
     for value in arguments.prevalence:
         if not 0 < value < 1:
             raise ValueError(f"--prevalence {value}: give shares between 0 and 1.")
-    facts = {"command": command, "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256}
+    facts = {"command": command, "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256,
+             "leakage": ((checkpoint.metrics or {}).get("data") or {}).get("leakage")}  # fmt: skip
     if arguments.from_scores:
         return _stored(arguments, checkpoint, facts), []
     if not arguments.dataset:

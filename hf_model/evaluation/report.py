@@ -56,6 +56,7 @@ def build(material: Material, *, prevalences: Sequence[float] = PREVALENCES, see
         **material.facts,
         "decision": decision.to_dict(),
         "record": record,
+        "patients_known": any(scores.patients),
         "guarantees": check_guarantees(scores, decision, seed=seed),
         "shift": None if material.calibration is None else score_shift(material.calibration, scores, decision),
         "predictive_values": _predictive_values(record, prevalences),

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from hf_model.evaluation.report_markup import POINT, Markup, Section, percent, text
+from hf_model.evaluation.sharing import shared
 
 _VERDICT = {"holds": "Holds.", "broken": "Does not hold.", "open": "Not settled."}
 _ROLE = {
@@ -22,10 +23,24 @@ def opening_line(content: dict[str, Any]) -> str:
     """What was evaluated, in a sentence."""
     record = content["record"]
     return (
-        f"Split {content['split']}: {record['n']:,} pictures of {record['patients']:,} patients, "
+        f"{_leaked(content)}Split {content['split']}: {record['n']:,} pictures of {_people(content)}, "
         f"{record['normal']:,} normal and {record['pneumonia']:,} with pneumonia ({percent(record['prevalence'])}). "
         f"{_ROLE[content['role']]}{_rest(content.get('not_test_pictures'))}"
     )
+
+
+def _leaked(content: dict[str, Any]) -> str:
+    """What was allowed to be on both sides, as the training run recorded it; "" where there was nothing."""
+    found = content.get("leakage")
+    if content["role"] != "test" or not found or found.get("clean"):
+        return ""
+    return f"TRAINED ON PART OF THIS: development shares {shared(found)} with this split, so figures are too good. "
+
+
+def _people(content: dict[str, Any]) -> str:
+    if content.get("patients_known", True):
+        return f"{content['record']['patients']:,} patients"
+    return "unknown patients, so that intervals and promises below count pictures as patients and may be too good"
 
 
 def _rest(others: list[str] | None) -> str:

@@ -27,11 +27,16 @@ def main(argv: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("experiments: stopped; the same command goes on with what is left.", file=sys.stderr)
+        return 130
     for rows in groups.values():
         best = rows[0]
         print(f"{best['group']:14}{best['change'][:60]:62}harder AUC {best['hard_auc']:.4f}, {best['seeds']} seeds")
     if left:
         print(f"{left} runs are left: the same command goes on with them.")
+    if not groups and not left:
+        print("There is nothing to compare: name a change besides the reference with --changes or --only.")
     if groups:
         print(f"Table: {Path(arguments.output) / 'experiments.md'}")
     return 0

@@ -66,7 +66,7 @@ def checkpoint_files(folder: Path | str) -> list[Upload]:
     if missing := [name for name in REQUIRED if not (folder / name).is_file()]:
         raise PushError(
             f"{folder} is not a complete checkpoint, it lacks {', '.join(missing)}: nothing was pushed. Finish the "
-            "training run that writes it (train.py with the same --output_dir goes on where it stopped)."
+            "training run that writes it (the same command with --resume goes on where it stopped)."
         )
     found = {path for pattern in (*REQUIRED, *OPTIONAL) for path in folder.glob(pattern) if path.is_file()}
     for path in found:

@@ -90,6 +90,15 @@ def label_order(config: dict[str, Any], model_id: str) -> tuple[int, int]:
     return rows[LABELS[0]], rows[LABELS[1]]
 
 
+def checkpoint_around(folder: Path) -> Path | None:
+    """The checkpoint folder that ``folder`` is or lies in; None if there is none.
+
+    What lies there may be published with the weights, so that reports with pictures do not belong there.
+    """
+    folder = folder.resolve()
+    return next((place for place in (folder, *folder.parents) if (place / "model.safetensors").is_file()), None)
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:

@@ -63,12 +63,16 @@ def main(argv: list[str]) -> int:
                 arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
             )
             output = _open(arguments.output, stack)
-            failures, flagged = _write(classifier, files, output, arguments, threshold)
+            failures, flagged, refused = _write(classifier, files, output, arguments, threshold)
     except (CheckpointError, EngineUnavailable, ImportError, ValueError, OSError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     if failures:
         print(f"{failures} of {len(files)} files could not be read; their rows say why.", file=sys.stderr)
+    if refused:
+        print(
+            f"{refused} of {len(files)} pictures are unusable and have no answer (findings say why).", file=sys.stderr
+        )
     if flagged:
         print(
             f"{flagged} of {len(files)} pictures were flagged by the input checks and have no answer "
@@ -155,8 +159,8 @@ def _open(output: str | None, stack: ExitStack) -> TextIO:
 
 def _write(
     classifier: Classifier, files: list[Path], output: TextIO, arguments: argparse.Namespace, threshold: float | None
-) -> tuple[int, int]:
-    """Write every result as soon as it is there; give how many are failures, and how many need confirmation."""
+) -> tuple[int, int, int]:
+    """Write every result as soon as it is there; give how many failed, need confirmation, and are refused."""
     by_suffix = "json" if arguments.output and Path(arguments.output).suffix.lower() == ".json" else "csv"
     seen: Counter[str] = Counter()
 
@@ -165,6 +169,7 @@ def _write(
             result = result.override() if arguments.override and result.ok else result
             seen["failed"] += not result.ok
             seen["flagged"] += result.ok and result.needs_confirmation
+            seen["refused"] += result.ok and result.refused
             yield result
 
     results = classifier.predict_batch(
@@ -181,7 +186,7 @@ def _write(
         _write_json(shown, output, arguments.heat_map)
     else:
         _write_csv(shown, output)
-    return seen["failed"], seen["flagged"]
+    return seen["failed"], seen["flagged"], seen["refused"]
 
 
 def _write_csv(results: Iterator[Prediction | Failure], output: TextIO) -> None:

@@ -22,7 +22,7 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.export import export
 from hf_model.training.finish import Finisher
 from hf_model.training.opening import Opened, open_test
-from hf_model.training.records import recorded_openings, run_record
+from hf_model.training.records import recorded_openings, refuse_finished, run_record
 from hf_model.training.run_report import Evaluated, write_run_report
 from hf_model.training.stages import StageResult
 
@@ -41,6 +41,7 @@ class Fixed:
 
 def fix_checkpoint(finisher: Finisher) -> Fixed:
     """Weights, temperature and thresholds, the refusal gate and the serving graph: on disk, and not changed after."""
+    refuse_finished(finisher.arguments[-1])  # another run may have finished in this folder meanwhile
     weights = finisher.save_model()
     decision, calibration = finisher.calibrate(weights)
     _refuse_other_decision(finisher.folder, weights, decision)

@@ -71,6 +71,7 @@ def write_run_report(
         "role": evaluated.role,
         "from_scores": False,
         "perturbation_notes": {name: PERTURBATIONS[name][0] for name in evaluated.perturbed},
+        "leakage": metrics["data"]["leakage"],
         **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
     }
     material = Material(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
 from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
 from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
-from hf_model.training.resume import drop_incomplete
+from hf_model.training.resume import check_identity, drop_incomplete
 from hf_model.training.trainer import AVERAGE_FILE, EpochCallback, PneumoniaTrainer, WeightAverage, floating
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class StageResult:
 
 def run_stages(model: nn.Module, data: StageData, arguments: FineTuningArguments) -> list[StageResult]:
     """Train ``model`` in place and return what each stage did. Finished stages are not repeated on ``--resume``."""
-    _check_identity(Path(arguments.output_dir) / "stages", data.identity, arguments)
+    check_identity(Path(arguments.output_dir) / "stages", data.identity, arguments)
     results = []
     plan: list[tuple[str, float, Callable[..., StageResult]]] = [
         ("head", arguments.head_epochs, _head_stage),
@@ -80,32 +79,6 @@ def run_stages(model: nn.Module, data: StageData, arguments: FineTuningArguments
                 _store_finished(model, folder, done)
         results.append(done)
     return results
-
-
-def _check_identity(folder: Path, identity: dict[str, object], arguments: FineTuningArguments) -> None:
-    """Refuse to go on from weights of another run: with other splits they would have seen calibration patients.
-
-    Raises:
-        ValueError: ``--resume``, and data, splits, base checkpoint or recipe differ from the interrupted run's, or
-            nothing says what they were.
-    """
-    file = folder / "identity.json"
-    wanted = json.loads(json.dumps(identity))
-    if arguments.resume and folder.is_dir():
-        if not file.exists():
-            raise ValueError(f"--resume: {folder} does not say which run it is of; start in another --output_dir.")
-        stored = json.loads(file.read_text())
-        changed = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
-        if changed:
-            raise ValueError(
-                f"--resume: {folder.parent} was begun with another {', '.join(changed)}. Repeat that run's options, or "
-                "start afresh in another --output_dir."
-            )
-    if arguments.should_save:
-        if not arguments.resume:  # what an earlier run left would be taken for this one's by a later --resume
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(wanted, indent=1))
 
 
 def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArguments, folder: Path) -> StageResult:

@@ -112,6 +112,17 @@ def test_a_wrong_folder_is_one_line_and_exit_2(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_is_written_below_a_checkpoint_and_a_summary_needs_its_folder(clean_folder, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_text("{}")
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path / "deep" / "audit")]) == 2
+    assert f"deep/audit lies in the checkpoint folder {tmp_path.resolve()}" in capsys.readouterr().err
+    (tmp_path / "model.safetensors").unlink()
+    lost = tmp_path / "nowhere" / "summary.json"
+    assert main(["--dataset", str(clean_folder), "--output", str(tmp_path / "out"), "--summary", str(lost)]) == 2
+    assert f"--summary {lost}: there is no folder {lost.parent}; make it first." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_checkpoint_folder_is_no_place_for_pictures(clean_folder, tmp_path, capsys, name):
     (tmp_path / name).write_text("{}")

@@ -6,7 +6,8 @@ import pytest
 
 from hf_model.audit import charts
 from hf_model.audit.finding import auc_text, is_above
-from hf_model.audit.findings_probes import labels, shortcuts
+from hf_model.audit.findings import _classes
+from hf_model.audit.findings_probes import labels, model, shortcuts
 
 AUC = {"value": 0.98, "interval": [0.97, 0.99]}
 
@@ -38,6 +39,44 @@ def test_the_most_doubtful_is_the_first_that_confident_learning_calls_wrong():
     (found,) = labels(part([("train/hard.png", 0.01, False), ("train/wrong.png", 0.02, True)]))
     assert "The most doubtful is train/wrong.png, NORMAL, to which it gives 2.0 %." in found["text"]
     assert found["severity"] == "warning"
+
+
+def model_part(whole: dict, sharpness: float) -> dict:
+    view = {"auc": AUC, "called": 0.5, "changed_answers": 0.0, "mean_change": 0.0}
+    titles = [("whole", "As it is"), ("outside", "Lungs masked"), ("inside", "Only the lungs' rectangle"),
+              ("blur", "Blurred by 1 px")]  # fmt: skip
+    views = [view | {"key": key, "title": title} | ({"auc": whole} if key == "whole" else {}) for key, title in titles]
+    probe = {"key": "sharpness", "auc": {"value": sharpness, "interval": [0.5, 1.0]}}
+    return {"name": "d", "model": {"n": 12, "views": views}, "probes": {"d": [probe]}}
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "sharpness", "words"),
+    [
+        (0.25, [0.0, 0.6], 0.888, "reaches 0.888; the model is not shown to be above chance, so no share is given."),
+        (0.9, [0.8, 0.95], 0.92, "reaches 0.920, as much as the model or more: all of the model's AUC may not be lung"),
+        (0.9, [0.8, 0.95], 0.7, "reaches 0.700, 50 % of the way from chance to the model: that much"),
+        (0.9, [0.8, 0.95], 0.4, "reaches 0.400, 0 % of the way from chance"),
+    ],
+)
+def test_a_share_of_the_model_s_auc_is_given_where_there_is_one(value, interval, sharpness, words):
+    found = model(model_part({"value": value, "interval": interval}, sharpness))
+    assert words in found[0]["text"]
+
+
+def test_patients_that_are_unknown_are_not_said_to_be_held_out():
+    (found,) = labels(part([("train/a.png", 0.4, False)]) | {"leakage": {"patient_keys": False}})
+    assert "A classifier that never saw the picture (patients are unknown) contradicts 1 of 5,000" in found["text"]
+
+
+def test_a_class_without_a_picture_is_a_fault():
+    counts = [{"split": split, "class": name, "n": n} for split, name, n in (
+        ("train", "NORMAL", 5), ("train", "PNEUMONIA", 0), ("test", "PNEUMONIA", 3))]  # fmt: skip
+    (found,) = _classes(counts)
+    assert (found["severity"], found["text"]) == (
+        "fault",
+        "PNEUMONIA has no picture outside the test split: train.py needs both classes and does not start.",
+    )
 
 
 def test_labels_that_were_not_checked_are_told():

@@ -54,6 +54,15 @@ def test_each_planted_fault_is_named_and_the_rest_is_read(folder, read):
     assert (summary["rows"], len(pictures.kept), len(pictures.pixels)) == (146, 142, 142)
 
 
+def test_a_row_with_two_flags_counts_once(clean_folder, read):
+    def flag(row: int, code: str) -> integrity.Problem:
+        return integrity.Problem(row, f"train/{row}", "unusual", "odd", code)
+
+    problems = [flag(0, "turned"), flag(0, "faint"), flag(1, "faint")]
+    summary = integrity.summarise(problems, read(clean_folder))
+    assert (summary["kinds"], summary["codes"]) == ({"unusual": 2}, {"turned": 1, "faint": 2})
+
+
 def test_a_file_that_is_gone_is_a_row_and_no_crash(folder, read):
     pictures = read(folder)
     gone = next((folder / "train" / "NORMAL").iterdir())

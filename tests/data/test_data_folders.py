@@ -105,6 +105,13 @@ def test_kaggle_s_archive_as_it_unpacks(tmp_path: Path, caplog) -> None:
     assert not caplog.records
 
 
+def test_class_folders_that_are_no_split_are_named(tmp_path: Path, caplog) -> None:
+    write_image_folder(tmp_path, {"train": 2, "test": 1, "holdout": 1})
+    with caplog.at_level(logging.WARNING):
+        assert set(load_splits(str(tmp_path))) == {"train", "test"}
+    assert "Left out, because no name of a split: the folders holdout, which hold classes." in caplog.text
+
+
 def test_what_is_no_picture_is_named_and_left_out(tmp_path: Path, caplog) -> None:
     write_image_folder(tmp_path, {"train": 2, "test": 1})
     (tmp_path / "train" / "NORMAL" / "labels.csv").write_text("a,b")

@@ -128,7 +128,12 @@ def test_scores_of_the_report_are_the_classifiers(report, pictures):
 def test_a_report_does_not_go_into_a_checkpoint(checkpoint, pictures, capsys):
     before = (checkpoint / "metrics.json").read_bytes()
     assert evaluate("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", checkpoint) == 2
-    assert "is a checkpoint" in capsys.readouterr().err
+    assert "is in the checkpoint" in capsys.readouterr().err
+    # below it neither: a push or a deploy may take what lies there
+    inside = checkpoint / "reports" / "new"
+    assert evaluate("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", inside) == 2
+    assert f"--output {inside} is in the checkpoint {checkpoint}" in capsys.readouterr().err
+    assert not inside.parent.exists()
     assert (checkpoint / "metrics.json").read_bytes() == before
 
 

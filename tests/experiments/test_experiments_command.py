@@ -120,6 +120,19 @@ def test_a_stopped_study_goes_on(study: Path, folders, tiny_base: Path, capsys: 
     assert "are left" not in capsys.readouterr().out
 
 
+def test_a_keystroke_ends_it_in_one_line(
+    folders, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+) -> None:
+    from hf_model.experiments import study as module
+
+    def stop(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Laboratory, "run", stop)
+    assert main(arguments(folders, tiny_base, tmp_path / "stopped", "--only", "loss")) == 130
+    assert capsys.readouterr().err.strip().endswith("stopped; the same command goes on with what is left.")
+
+
 def test_another_study_is_refused(study: Path, folders, tiny_base: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(arguments(folders, tiny_base, study, "--pictures", "40")) == 2
     assert "holds a study with another budget" in capsys.readouterr().err
