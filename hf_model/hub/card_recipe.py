@@ -5,6 +5,9 @@ from __future__ import annotations
 from hf_model.evaluation import sharing
 from hf_model.hub.card_run import Run
 
+BASELINE = "baseline-cnn"
+"""As ``modeling.own`` calls it; a card is written without torch."""
+
 
 def loss(run: Run, weights: list[float] | None) -> str:
     """The loss that was trained with, and its class weights."""
@@ -30,6 +33,21 @@ def apart(run: Run) -> str:
         return f"{', '.join(names)} and test share no {what}{known}{how}"
     test = "What the test split shares with them follows below." if found else "Whether test does is not known."
     return f"{' and '.join(names)} share no {what}{how} {test}"
+
+
+def stages(run: Run) -> str:
+    """What learned, in the order of the recorded stages."""
+    done = [stage.get("name") for stage in run.metrics.get("stages") or [] if isinstance(stage, dict)]
+    depth = str(run.argument("unfreeze_blocks") or "all")
+    blocks = "all blocks" if depth == "all" else f"the upper {depth} blocks"
+    if done == ["head", "fine_tuning"]:
+        return f"the head on a frozen backbone, then {blocks} at a lower rate"
+    if done == ["head"]:
+        return "the head on a frozen backbone, and nothing else"
+    if done == ["fine_tuning"]:
+        scratch = run.base_model[0] == BASELINE
+        return "everything from random weights" if scratch else f"the head with {blocks}, in one stage"
+    return "stages that are not recorded"
 
 
 def leakage(run: Run) -> list[str]:

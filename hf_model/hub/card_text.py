@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model.config import LABELS
-from hf_model.hub.card_recipe import apart, leakage, loss, with_transformers
+from hf_model.hub.card_recipe import apart, leakage, loss, stages, with_transformers
 from hf_model.hub.card_run import PLACEHOLDER, Run, markdown_table
 
 FILL_IN = "**To be filled in by whoever publishes this model:**"
@@ -109,7 +109,7 @@ def protocol(run: Run) -> str:
         f"- Model: `{run.architecture}`, input {run.image_size or 'size as in preprocessor_config.json'} pixels, "
         f"from {run.base_model[0] or 'a base checkpoint that is not recorded'}; head: mean of the last feature map, "
         f"{head}.",
-        f"- Training: the head on a frozen backbone, then the upper blocks at a lower rate; {loss(run, weights)}"
+        f"- Training: {stages(run)}; {loss(run, weights)}"
         "; augmentation in geometry, intensity, sharpness and compression; the best epoch by a development metric.",
         *_facts(run),
         *leakage(run),
@@ -188,9 +188,11 @@ def _short(sha256: str | None) -> str:
 
 def _facts(run: Run) -> list[str]:
     values = {name: run.argument(name) for name in HYPERPARAMETERS}
+    if (run.argument("max_steps") or 0) > 0:  # it, and not the epochs, ended training
+        values["max_steps"] = run.argument("max_steps")
     chosen = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-    stages = [stage for stage in run.metrics.get("stages") or [] if isinstance(stage, dict)]
-    took = ", ".join(f"{stage.get('name')} {_minutes(stage.get('seconds'))}" for stage in stages)
+    recorded = [stage for stage in run.metrics.get("stages") or [] if isinstance(stage, dict)]
+    took = ", ".join(f"{stage.get('name')} {_minutes(stage.get('seconds'))}" for stage in recorded)
     versions = ", ".join(f"{name} {version}" for name, version in (run.metrics.get("versions") or {}).items())
     machine = run.metrics.get("machine")
     machine = (

@@ -79,7 +79,13 @@ def changed_arguments(arguments: tuple) -> dict[str, object]:
     for part in arguments[:-1]:
         out |= asdict(part)
     training = arguments[-1]
-    own = set(type(training).__annotations__) | {"gradient_accumulation_steps", "max_grad_norm", "optim", "seed"}
+    own = set(type(training).__annotations__) | {
+        "gradient_accumulation_steps",
+        "max_grad_norm",
+        "max_steps",
+        "optim",
+        "seed",
+    }
     values = training.to_dict()  # masks tokens
     return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
 

@@ -85,7 +85,7 @@ def metrics() -> dict:
             "splits": dict.fromkeys(names, split),
             "class_weights": [1.9448, 0.6730],
         },
-        "stages": [{"name": "head", "seconds": 90}, {"name": "blocks", "seconds": 600.0}],
+        "stages": [{"name": "head", "seconds": 90}, {"name": "fine_tuning", "seconds": 600.0}],
         "development_validation": record(0.9875),
         "calibration": record(0.975),
         "test": {
