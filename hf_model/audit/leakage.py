@@ -56,7 +56,7 @@ def leakage_certificate(
         "clean" (bool), "leaks" (sentences, empty when clean), "pairs" of splits with counts and examples of every
         kind (None: could not be compared), "patient_keys" (False: nothing says whose pictures these are),
         "unknown_patients" (where some keys are missing: per split how many pictures have none, of how many),
-        "explanation".
+        "explanation", "told_by" (what tells patients apart, or None).
         Overlap between train and validation is listed and is no leak: training splits those two anew, by patient.
     """
     pictures = gather(name, published, preprocessing, cache_dir=cache_dir, patient_column=patient_column,
@@ -87,6 +87,7 @@ def certificate(pictures: Pictures, near: Sequence[Pair] | None) -> dict[str, An
         "test_split": TEST in pictures.splits,
         "pairs": pairs,
         "explanation": EXPLANATION if pictures.named else "",
+        "told_by": pictures.told_by,
         "pixel_size": list(pictures.pixels[0].shape),
         "rendering": pictures.name,
     }

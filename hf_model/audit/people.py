@@ -15,8 +15,8 @@ from hf_model.data.pixels import Pixels
 
 def keys_of_rows(
     parts: Sequence[Dataset], names: list[str], development: Pixels, column: str | None, pattern: str | None
-) -> tuple[list[str | None] | None, bool]:
-    """N patient keys, and whether they are this project's own reading of file names.
+) -> tuple[list[str | None] | None, bool, str | None]:
+    """N patient keys, whether they are this project's own reading of file names, and what they come from, in words.
 
     The decoded development pictures decide what tells patients apart, as in training: a broken file with an odd name
     switches nothing off. The keys are None where nothing tells them apart; one of them is None where nothing says
@@ -32,7 +32,7 @@ def keys_of_rows(
     """
     known, kind = find_patients(development.names, development.columns, column, pattern)
     if known is None:
-        return None, False
+        return None, False, None
     keys: list[str] = []
     for rows in parts:
         if column is not None and column not in rows.column_names:
@@ -42,4 +42,4 @@ def keys_of_rows(
     named = kind == FILE_NAME and pattern is None
     if column is not None or pattern is not None:
         keys = anonymous_keys(keys)  # of all parts together, so that a patient of two parts stays one
-    return [key or None for key in keys], named
+    return [key or None for key in keys], named, kind

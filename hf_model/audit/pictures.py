@@ -37,6 +37,7 @@ class Pictures:
         pixels: uint8 (M, H, W). hashes: M SHA-256 of them.
         skipped: row -> why it could not be decoded.
         named: whether the patients come from this project's own reading of file names.
+        told_by: what tells patients apart, in words, or None.
         shown: N names that tell the rows of a split apart; None for ``names``.
     """
 
@@ -53,6 +54,7 @@ class Pictures:
     skipped: dict[int, str]
     named: bool
     shown: list[str] | None = None
+    told_by: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -124,11 +126,13 @@ def gather(
         kept.append(readable + start)
         skipped |= {row + start: reason for row, reason in reasons.items()}
     labels = np.concatenate([np.asarray(rows["label"], dtype=np.int64) for rows, _ in parts])
-    patients, named = keys_of_rows([rows for rows, _ in parts], names, found[0], patient_column, patient_pattern)
+    patients, named, told_by = keys_of_rows(
+        [rows for rows, _ in parts], names, found[0], patient_column, patient_pattern
+    )
     return Pictures(
         name, published, split, names, labels, patients, headers, np.concatenate(kept),
         found[0].pixels if len(found) == 1 else np.concatenate([part.pixels for part in found]),
-        [digest for part in found for digest in part.hashes], skipped, named, row_names(split, names, paths),
+        [digest for part in found for digest in part.hashes], skipped, named, row_names(split, names, paths), told_by,
     )  # fmt: skip
 
 

@@ -101,7 +101,8 @@ def leakage(audit: dict[str, Any], images: Images) -> Section:
     head = ("Splits", *(title.capitalize() for title in OVERLAPS.values()))
     rows = [(" and ".join(p["splits"]), *("–" if p["counts"][k] is None else p["counts"][k] for k in OVERLAPS))
             for p in part["pairs"]]  # fmt: skip
-    body = text(_verdict(part))
+    told = f" Patients are told apart by {part['told_by']}." if part["told_by"] else ""
+    body = text(_verdict(part) + told)
     body += table(head, rows, "How many of each occur on both sides") if rows else ""
     body += text(part["explanation"]) if part["explanation"] else ""
     body += _numbering(part)
