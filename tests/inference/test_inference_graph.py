@@ -44,6 +44,19 @@ def change_preprocessing(folder: Path) -> None:
     Preprocessing(height=SIDE, width=SIDE, mean=(0.4, 0.4, 0.4)).save(folder)
 
 
+def test_an_engine_measures_its_precision(checkpoint, monkeypatch) -> None:
+    from hf_model.inference.engines import openvino_engine
+
+    seen = []
+    monkeypatch.setattr(openvino_engine, "choose_precision", lambda *a: seen.append(a) or choose_precision(*a))
+    engine = OpenVinoEngine(checkpoint, cache="")
+    assert engine.name in ("openvino-f32", "openvino-bf16")
+    (load, capabilities, inputs, temperature) = seen[0]
+    assert (inputs.shape[1:], temperature) == ((64, 64), checkpoint.decision.temperature)
+    assert load("f32")(inputs[:1]).shape == (1, 2)
+    assert "FP32" in capabilities
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [(change_weights, "weights_sha256"), (change_labels, "label_order"), (change_preprocessing, "preprocessing")],
