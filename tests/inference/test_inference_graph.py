@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from inference_checkpoints import SIDE, build, pictures
 
 from hf_model.inference import export_cli
@@ -42,6 +44,20 @@ def change_labels(folder: Path) -> None:
 
 def change_preprocessing(folder: Path) -> None:
     Preprocessing(height=SIDE, width=SIDE, mean=(0.4, 0.4, 0.4)).save(folder)
+
+
+def test_processes_wait_for_one_another_at_the_cache(checkpoint, tmp_path: Path) -> None:
+    """Two of them at one file that is not written yet: the one that maps it is killed by the kernel."""
+    lock = FileLock(tmp_path / "lock")
+    made = []
+    other = threading.Thread(target=lambda: made.append(OpenVinoEngine(checkpoint, cache=tmp_path)))
+    with lock:
+        other.start()
+        other.join(0.5)
+        assert not made
+    other.join(60)
+    assert made[0].name == "openvino-f32"
+    assert list(tmp_path.glob("*.blob"))
 
 
 def test_an_engine_measures_its_precision(checkpoint, monkeypatch) -> None:

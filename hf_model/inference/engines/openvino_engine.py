@@ -18,6 +18,8 @@ from hf_model.inference.engines.precision import choose_precision, golden_inputs
 from hf_model.inference.graph import GRAPH_FILE, read_graph
 
 logger = logging.getLogger(__name__)
+LONGEST_WAIT = 30.0
+"""Seconds that one process waits for another to compile into the cache before it compiles without."""
 
 
 class OpenVinoEngine:
@@ -93,12 +95,17 @@ class OpenVinoEngine:
         return requests
 
     def _from_cache(self, options: dict[str, Any]) -> Any | None:
-        """The compiled model by way of the cache; None without a cache, or where another process is writing there."""
+        """The compiled model by way of the cache; None without a cache, or where it cannot be used."""
         if not self._cache:
             return None
+        from filelock import FileLock
+
         try:
-            return self._core.compile_model(self._model, "CPU", {**options, "CACHE_DIR": self._cache})
-        except RuntimeError as error:
+            Path(self._cache).mkdir(parents=True, exist_ok=True)
+            # OpenVINO maps the cached file: one that another process is still writing ends this one (SIGBUS)
+            with FileLock(Path(self._cache) / "lock", timeout=LONGEST_WAIT):
+                return self._core.compile_model(self._model, "CPU", {**options, "CACHE_DIR": self._cache})
+        except (RuntimeError, OSError) as error:  # a lock that is held too long is an OSError
             logger.debug("The cache %s cannot be used now (%s); compiling without it.", self._cache, error)
             return None
 
