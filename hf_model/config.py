@@ -17,6 +17,8 @@ ID2LABEL = dict(enumerate(LABELS))
 LABEL2ID = {label: index for index, label in ID2LABEL.items()}
 
 DEFAULT_DATASET = "hf-vision/chest-xray-pneumonia"
+BASELINE = "baseline-cnn"
+"""What ``--base_model`` calls the plain CNN from scratch."""
 DEFAULT_THRESHOLD = 0.5
 """Used for a checkpoint that carries no ``decision.json``."""
 

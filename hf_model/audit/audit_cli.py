@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
+from hf_model.inference.checkpoint import checkpoint_around
 
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
 def why_not(output: Path, summary: Path | None = None) -> str | None:
     """Why nothing can be written there, known before any work."""
     named = next((name for name in CHECKPOINT_FILES if (output / name).exists()), None)
-    around = next((place for place in output.resolve().parents if (place / "model.safetensors").is_file()), None)
+    around = checkpoint_around(output)
     if named is not None or around is not None:
         what = f"is a checkpoint folder (it holds {named})" if named else f"lies in the checkpoint folder {around}"
         return (

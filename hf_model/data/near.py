@@ -55,17 +55,16 @@ def near_pairs(
     """
     small = thumbnails(pixels, PIXEL_SIDE)
     exact = np.unique(np.asarray(hashes), return_inverse=True)[1]
-    code, boxes = perceptual_hash(small), [_inner_box(one) for one in small]
+    code, turned = perceptual_hash(small), small[:, :, ::-1]
     found: dict[tuple[int, int], Pair] = {}
-    for flip in (False, True):
-        other = small[:, :, ::-1] if flip else small
-        for first, second, distance in _candidates(code, perceptual_hash(other), side):
+    for flip, other, other_code in ((False, small, code), (True, turned, perceptual_hash(turned))):
+        for first, second, distance in _candidates(code, other_code, side):
             if exact[first] == exact[second] or (first, second) in found:
                 continue
             one, two = small[first], other[second]
             correlation = _correlation(one, two)
             if correlation >= CORRELATION:
-                box = _shared(boxes[first], _mirrored(boxes[second]) if flip else boxes[second])
+                box = _shared(_inner_box(one), _inner_box(two))
                 if _correlation(one[box], two[box]) >= CORRELATION:
                     found[first, second] = Pair(first, second, distance, correlation, flip)
     return sorted(found.values(), key=lambda pair: -pair.correlation)
@@ -100,10 +99,6 @@ def _between(deviation: np.ndarray) -> slice:
     if not len(uneven) or uneven[-1] + 1 - uneven[0] < (1 - MOST_BORDER) * len(deviation):
         return slice(0, len(deviation))
     return slice(int(uneven[0]), int(uneven[-1]) + 1)
-
-
-def _mirrored(box: tuple[slice, slice]) -> tuple[slice, slice]:
-    return box[0], slice(PIXEL_SIDE - box[1].stop, PIXEL_SIDE - box[1].start)
 
 
 def _shared(first: tuple[slice, slice], second: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -34,7 +34,8 @@ def find_patients(
         return list(columns[FROM_DICOM]), DICOM_KEY
     keys = patients_of(names, pattern)
     if pattern is not None and keys is None:
-        missed = [name for name in names if patient_key_function(pattern)(name) is None]
+        key = patient_key_function(pattern)
+        missed = [name for name in names if key(name) is None]
         raise DatasetError(
             f"--patient_pattern {pattern!r} finds nothing in {len(missed)} of {len(names)} file names, for example "
             f"{missed[0]}: give one that fits all of them."

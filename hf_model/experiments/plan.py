@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hf_model.config import BASELINE
 from hf_model.modeling.heads import HEADS, PLAIN
-from hf_model.modeling.own import BASELINE
 
 GROUPS = ("heads", "baseline", "depth", "loss", "augmentation", "size")
 QUESTIONS = {

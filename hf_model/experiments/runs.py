@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader
 from transformers import set_seed
 
+from hf_model.config import BASELINE
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.splits import class_weights
 from hf_model.evaluation.hf_metric import classification_figures
@@ -29,7 +30,6 @@ from hf_model.experiments.plan import Budget, Change
 from hf_model.experiments.study_data import StudyData
 from hf_model.modeling.base import BaseModel, load_base_model
 from hf_model.modeling.heads import build_head
-from hf_model.modeling.own import BASELINE
 from hf_model.training.arguments import DataArguments, FineTuningArguments
 from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
 from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features

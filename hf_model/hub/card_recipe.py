@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from hf_model.config import BASELINE
 from hf_model.evaluation import sharing
 from hf_model.hub.card_run import Run
-
-BASELINE = "baseline-cnn"
-"""As ``modeling.own`` calls it; a card is written without torch."""
 
 
 def loss(run: Run, weights: list[float] | None) -> str:

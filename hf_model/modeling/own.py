@@ -21,11 +21,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention, ImageClassifierOutputWithNoAttention
 
-from hf_model.config import ID2LABEL, LABEL2ID
+from hf_model.config import BASELINE, ID2LABEL, LABEL2ID
 from hf_model.modeling.heads import PLAIN, build_head
 from hf_model.modeling.layers import ModelError
 
-BASELINE = "baseline-cnn"
 BASELINE_HEAD = "dense-64"
 BASELINE_SIZE = 128
 
