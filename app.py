@@ -75,8 +75,15 @@ def one_picture(handlers: Handlers) -> None:
             opacity = gr.Slider(0, 100, 60, step=1, label="Heat map opacity (%)", elem_id="cxr-opacity")
             details = gr.HTML()
         with gr.Column(scale=4, min_width=300) as controls:
-            threshold = gr.Slider(0, 100, round(100 * desk.decision.threshold, 1), step=0.1, label="Threshold (%)",
-                                  info="Called likely at and above it.", elem_id="cxr-threshold")  # fmt: skip
+            threshold = gr.Slider(
+                0,
+                100,
+                round(100 * desk.decision.threshold, 1),
+                step=0.1,
+                label="Threshold (%)",
+                info="Called likely at and above it.",
+                elem_id="cxr-threshold",
+            )
             preset = gr.Radio(
                 handlers.presets(),
                 value="default",
@@ -84,9 +91,15 @@ def one_picture(handlers: Handlers) -> None:
                 info="Rule out misses few pneumonias; rule in raises few false alarms.",
                 elem_id="cxr-preset",
             )
-            pretest = gr.Slider(1, 99, handlers.first_pretest(), step=1, label="Pre-test probability (%)",
-                                info=f"How many of 100 such {many} have pneumonia, before the film.",
-                                elem_id="cxr-pretest")  # fmt: skip
+            pretest = gr.Slider(
+                1,
+                99,
+                handlers.first_pretest(),
+                step=1,
+                label="Pre-test probability (%)",
+                info=f"How many of 100 such {many} have pneumonia, before the film.",
+                elem_id="cxr-pretest",
+            )
             values = gr.HTML()
 
     panel = [reading, answer, override, results, controls, opacity, pictures, values, details]
@@ -98,8 +111,13 @@ def one_picture(handlers: Handlers) -> None:
     ):
         event.then(None, js="() => window.cxrReveal('cxr-answer')")
     override.click(handlers.override, [reading, *settings], panel, **LIVE)
-    threshold.input(handlers.move, [reading, threshold, pretest], [reading, answer, values, preset],
-                    trigger_mode="always_last", **LIVE)  # fmt: skip
+    threshold.input(
+        handlers.move,
+        [reading, threshold, pretest],
+        [reading, answer, values, preset],
+        trigger_mode="always_last",
+        **LIVE,
+    )
     preset.input(handlers.choose, [reading, preset, pretest], [reading, answer, values, threshold], **LIVE)
     pretest.input(handlers.value, [reading, pretest], values, trigger_mode="always_last", **LIVE)
     opacity.input(None, opacity, js="(v) => document.documentElement.style.setProperty('--cxr-heat', v / 100)")
@@ -108,8 +126,12 @@ def one_picture(handlers: Handlers) -> None:
 def many_pictures(handlers: Handlers) -> None:
     """Files or zip archives in; progress, counts, histogram, table and downloads out."""
     rows = gr.State((), time_to_live=KEPT_SECONDS)
-    files = file_input(label="Chest X-rays: drop files, a folder or a zip archive", file_count="multiple",
-                       elem_id="cxr-files", height=150)  # fmt: skip
+    files = file_input(
+        label="Chest X-rays: drop files, a folder or a zip archive",
+        file_count="multiple",
+        elem_id="cxr-files",
+        height=150,
+    )
     folder = gr.Button("Or choose a folder", size="sm", elem_id="cxr-folder")
     with gr.Row(visible=False, elem_id="cxr-downloads") as downloads:
         as_csv = gr.Button("Download CSV", size="sm", elem_id="cxr-csv")
@@ -118,9 +140,13 @@ def many_pictures(handlers: Handlers) -> None:
     result = gr.HTML(frame.batch_welcome(), elem_id="cxr-batch")
     text = gr.Textbox(visible=False)
     files.upload(
-        handlers.batch, files, [rows, result, downloads, override, files],
-        concurrency_id="batch", concurrency_limit=1, **QUIET,
-    )  # fmt: skip
+        handlers.batch,
+        files,
+        [rows, result, downloads, override, files],
+        concurrency_id="batch",
+        concurrency_limit=1,
+        **QUIET,
+    )
     folder.click(None, js="() => window.cxrFolder()")
     override.click(handlers.override_batch, rows, [rows, result, override], **LIVE)
     for button, kind in ((as_csv, "csv"), (as_json, "json")):
@@ -149,8 +175,14 @@ def api(classifier: Classifier) -> None:
         settings = [threshold, heat_map, gr.Checkbox(False, label="override")]
         one, many = gr.JSON(label="prediction"), gr.JSON(label="predictions")
         gr.Button().click(predict, [file, *settings], one, api_name="predict", **MODEL_LIMIT)
-        gr.Button().click(predict_batch, [files, *settings], many, api_name="predict_batch",
-                          concurrency_id="batch", concurrency_limit=1)  # fmt: skip
+        gr.Button().click(
+            predict_batch,
+            [files, *settings],
+            many,
+            api_name="predict_batch",
+            concurrency_id="batch",
+            concurrency_limit=1,
+        )
 
 
 def main() -> int:

@@ -47,9 +47,12 @@ def train(argv: list[str]) -> str:
 
     # 2. Model and preprocessing, then data decoded with that preprocessing; patients never cross splits.
     base = load_base_model(
-        model_args.base_model, dropout=model_args.dropout, image_size=model_args.image_size, token=training.hub_token,
+        model_args.base_model,
+        dropout=model_args.dropout,
+        image_size=model_args.image_size,
+        token=training.hub_token,
         head=model_args.head,
-    )  # fmt: skip
+    )
     with training.main_process_first(desc="decoding"):
         data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
         data.leakage = refuse_leakage(data, allowed=data_args.allow_leakage)
@@ -67,9 +70,12 @@ def train(argv: list[str]) -> str:
     validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
-        validation_rows([part for part in validation if len(part)]), base.preprocessing, augmentation, weights,
+        validation_rows([part for part in validation if len(part)]),
+        base.preprocessing,
+        augmentation,
+        weights,
         run_identity(base, data, arguments),
-    )  # fmt: skip
+    )
     stages = run_stages(base.model, stage_data, training)
     if training.process_index != 0:
         return training.output_dir
@@ -84,9 +90,12 @@ def train(argv: list[str]) -> str:
     # 7. The Hub, last: whatever happens there, the folder is complete.
     if repo_id is not None:
         url = push_checkpoint(
-            training.output_dir, repo_id, token=training.hub_token, private=bool(training.hub_private_repo),
+            training.output_dir,
+            repo_id,
+            token=training.hub_token,
+            private=bool(training.hub_private_repo),
             revision=training.hub_revision,
-        )  # fmt: skip
+        )
         logger.info("Published: %s", url)
     return training.output_dir
 

@@ -122,8 +122,9 @@ def quantised(model: Path, pictures: np.ndarray, path: Path) -> Run:
 
     prepared = path.with_name(f"prepared-{path.name}")
     quant_pre_process(model, prepared)
-    quantize_static(prepared, path, Reader(), per_channel=True, weight_type=QuantType.QInt8,
-                    activation_type=QuantType.QUInt8)  # fmt: skip
+    quantize_static(
+        prepared, path, Reader(), per_channel=True, weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8
+    )
     compiled = (
         import_openvino()
         .Core()

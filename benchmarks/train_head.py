@@ -33,10 +33,26 @@ def run(options: Options) -> dict:
     for name, precision, workers in (("each_epoch", "auto", "-1"), ("each_epoch_fp32", "fp32", "0")):
         steps = 3 if options.quick else 24
         arguments = arguments_for(
-            options, "--unfreeze_blocks", "0", "--max_steps", str(steps), "--eval_strategy", "no", "--save_strategy",
-            "no", "--load_best_model_at_end", "false", "--ema_decay", "0", "--precision", precision,
-            "--dataloader_num_workers", workers, "--mixup", "0",
-        )  # fmt: skip
+            options,
+            "--unfreeze_blocks",
+            "0",
+            "--max_steps",
+            str(steps),
+            "--eval_strategy",
+            "no",
+            "--save_strategy",
+            "no",
+            "--load_best_model_at_end",
+            "false",
+            "--ema_decay",
+            "0",
+            "--precision",
+            precision,
+            "--dataloader_num_workers",
+            workers,
+            "--mixup",
+            "0",
+        )
         base, _, stage = stage_data(arguments)
         trained = timed_steps(base, stage, arguments[-1], options.scratch / name)
         step = (trained["moments"][-1] - trained["moments"][0]) / (steps - 1)

@@ -19,10 +19,25 @@ def run(options: Options) -> dict:
     """``train.py`` on a part of the pictures, test split left closed, alone and under torchrun."""
     pictures = "400" if options.quick else "1200"
     shared = [
-        "train.py", "--dataset", str(options.folder("chest-xray-pneumonia")), "--max_train_samples", pictures,
-        "--num_train_epochs", "2", "--head_epochs", "4", "--head_views", "1", "--no_open_test", "--disable_tqdm",
-        "true",        "--cache_dir", str(options.scratch / "pixels"), "--confidence", "0.9",
-    ]  # fmt: skip
+        "train.py",
+        "--dataset",
+        str(options.folder("chest-xray-pneumonia")),
+        "--max_train_samples",
+        pictures,
+        "--num_train_epochs",
+        "2",
+        "--head_epochs",
+        "4",
+        "--head_views",
+        "1",
+        "--no_open_test",
+        "--disable_tqdm",
+        "true",
+        "--cache_dir",
+        str(options.scratch / "pixels"),
+        "--confidence",
+        "0.9",
+    ]
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result: dict[str, Any] = {"pictures": int(pictures)}
     for name, launcher, batch, threads in (("one", [], "32", "2"), ("two", two, "16", "1")):
@@ -61,9 +76,26 @@ def table(section: dict) -> str:
     for key, label in (("one", "one process, 32 a step"), ("two", "two processes, 16 a step each")):
         part = section[key]
         speed = part["pictures"] * part["epochs"] / part["seconds"]
-        rows.append([label, f"{part['auc']:.4f}", f"{part['log_loss']:.3f}", f"{part['first_loss']:.3f}",
-                     f"{part['last_loss']:.3f}", part["counted"], rate(speed)])  # fmt: skip
+        rows.append(
+            [
+                label,
+                f"{part['auc']:.4f}",
+                f"{part['log_loss']:.3f}",
+                f"{part['first_loss']:.3f}",
+                f"{part['last_loss']:.3f}",
+                part["counted"],
+                rate(speed),
+            ]
+        )
     return grid(
-        ["", "validation AUC", "log loss", "first loss", "last loss", "pictures evaluation counted",
-         "pictures, evaluation included"], rows,
-    )  # fmt: skip
+        [
+            "",
+            "validation AUC",
+            "log loss",
+            "first loss",
+            "last loss",
+            "pictures evaluation counted",
+            "pictures, evaluation included",
+        ],
+        rows,
+    )

@@ -21,9 +21,16 @@ def run(options: Options) -> dict:
     result = {"rows": []}
     for rows in ROWS:
         arguments = arguments_for(
-            options, "--max_steps", str(steps), "--eval_strategy", "no", "--save_strategy", "no",
-            "--load_best_model_at_end", "false",
-        )  # fmt: skip
+            options,
+            "--max_steps",
+            str(steps),
+            "--eval_strategy",
+            "no",
+            "--save_strategy",
+            "no",
+            "--load_best_model_at_end",
+            "false",
+        )
         base, _, stage = stage_data(arguments, repeated=rows)
         trained = timed_steps(base, stage, arguments[-1], options.scratch / str(rows))
         result["rows"].append({"rows": rows, "private_mib": _private_mib(), **speed(trained, skip=2)})
@@ -41,8 +48,12 @@ def _private_mib() -> float:
 def table(section: dict) -> str:
     """Speed and memory."""
     rows = [
-        [f"{part['rows']:,}", rate(part["pictures_per_second"]), f"{100 * part['waiting_share']:.1f} %",
-         f"{part['private_mib']:.0f} MiB"]
+        [
+            f"{part['rows']:,}",
+            rate(part["pictures_per_second"]),
+            f"{100 * part['waiting_share']:.1f} %",
+            f"{part['private_mib']:.0f} MiB",
+        ]
         for part in section["rows"]
-    ]  # fmt: skip
+    ]
     return grid(["rows", "pictures", "of the time waiting for data", "memory (without the mapped pixels)"], rows)

@@ -34,9 +34,17 @@ def _until(options: Options, name: str, *extra: str) -> dict[str, Any]:
 
     start, looking = time.perf_counter(), 0.0
     arguments = arguments_for(
-        options, "--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false", "--cache_dir",
-        str(options.scratch / f"pixels-{name}"), *extra,
-    )  # fmt: skip
+        options,
+        "--eval_strategy",
+        "no",
+        "--save_strategy",
+        "no",
+        "--load_best_model_at_end",
+        "false",
+        "--cache_dir",
+        str(options.scratch / f"pixels-{name}"),
+        *extra,
+    )
     base, data, stage = stage_data(arguments)
     training = arguments[-1]
     epochs, training.num_train_epochs = training.num_train_epochs, 0

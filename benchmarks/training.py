@@ -21,10 +21,20 @@ def arguments_for(options: Options, *extra: str) -> tuple:
 
     folders = [str(options.folder(name)) for name in ("chest-xray-pneumonia", "chest-xray-pneumonia-sharp")]
     limit = ["--max_train_samples", "400"] if options.quick else []
-    return parse_arguments([
-        "--dataset", folders[0], "--renderings", folders[1], "--output_dir", str(options.scratch / "run"), *limit,
-        "--disable_tqdm", "true", *extra,
-    ])  # fmt: skip
+    return parse_arguments(
+        [
+            "--dataset",
+            folders[0],
+            "--renderings",
+            folders[1],
+            "--output_dir",
+            str(options.scratch / "run"),
+            *limit,
+            "--disable_tqdm",
+            "true",
+            *extra,
+        ]
+    )
 
 
 def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, Any, Any]:

@@ -52,9 +52,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     config = EfficientNetConfig(
-        image_size=64, width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=128, hidden_act="relu6",
-        num_labels=2, id2label={0: "NORMAL", 1: "PNEUMONIA"}, label2id={"NORMAL": 0, "PNEUMONIA": 1},
-    )  # fmt: skip
+        image_size=64,
+        width_coefficient=0.1,
+        depth_coefficient=0.1,
+        hidden_dim=128,
+        hidden_act="relu6",
+        num_labels=2,
+        id2label={0: "NORMAL", 1: "PNEUMONIA"},
+        label2id={"NORMAL": 0, "PNEUMONIA": 1},
+    )
     model = EfficientNetForImageClassification(config)
     reset_norms(model)
     for module in model.modules():

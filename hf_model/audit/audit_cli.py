@@ -30,11 +30,17 @@ def main(argv: list[str]) -> int:
     from hf_model.inference.engines.base import EngineUnavailable
 
     options = Options(
-        dataset=arguments.dataset, renderings=arguments.renderings, checkpoint=arguments.checkpoint,
-        engine=arguments.engine, backbone=arguments.backbone, seed=arguments.seed, cache_dir=arguments.cache_dir,
+        dataset=arguments.dataset,
+        renderings=arguments.renderings,
+        checkpoint=arguments.checkpoint,
+        engine=arguments.engine,
+        backbone=arguments.backbone,
+        seed=arguments.seed,
+        cache_dir=arguments.cache_dir,
         columns={"image_column": arguments.image_column, "label_column": arguments.label_column},
-        patient_column=arguments.patient_column, patient_pattern=arguments.patient_pattern,
-    )  # fmt: skip
+        patient_column=arguments.patient_column,
+        patient_pattern=arguments.patient_pattern,
+    )
     audit = Audit(options, f"python -m hf_model audit {shlex.join(argv)}")
     try:
         audit.run()
@@ -75,18 +81,27 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dataset", required=True, help="Hub id or folder")
     made.add_argument("--output", required=True, help="folder for index.html, audit.json and the pictures")
     made.add_argument("--checkpoint", help="folder or Hub id: also probe this model, on the pictures it held out")
-    made.add_argument("--renderings", nargs="+", default=[], metavar="FOLDER",
-                      help="further renderings of the pictures, whose metadata and sharpness are probed")  # fmt: skip
-    made.add_argument("--backbone", default="efficientnet-lite0",
-                      help="frozen network whose features judge the labels (none: thumbnails, faster)")  # fmt: skip
+    made.add_argument(
+        "--renderings",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="further renderings of the pictures, whose metadata and sharpness are probed",
+    )
+    made.add_argument(
+        "--backbone",
+        default="efficientnet-lite0",
+        help="frozen network whose features judge the labels (none: thumbnails, faster)",
+    )
     made.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto", help="for --checkpoint")
     made.add_argument("--image_column", help="default: the only one that holds pictures")
     made.add_argument("--label_column", help="default: the only one that holds classes")
     made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
     made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
     made.add_argument("--cache_dir", type=Path, help="where decoded pixels are kept")
-    made.add_argument("--summary", type=Path, metavar="FILE",
-                      help="also write the figures as JSON without the name of any picture")  # fmt: skip
+    made.add_argument(
+        "--summary", type=Path, metavar="FILE", help="also write the figures as JSON without the name of any picture"
+    )
     made.add_argument("--seed", type=int, default=0)
     return made
 

@@ -79,8 +79,14 @@ def probes_chart(rows: list[tuple[str, dict[str, Any], bool]]) -> Figure:
         if entry["interval"] is not None:
             axes.plot(entry["interval"], [height, height], color=colour, linewidth=2)
         axes.plot(entry["value"], height, marker, color=colour)
-        axes.annotate(f"{entry['value']:.3f}", (entry["value"], height), (0, 6), textcoords="offset points",
-                      ha="center", fontsize=8.5)  # fmt: skip
+        axes.annotate(
+            f"{entry['value']:.3f}",
+            (entry["value"], height),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+        )
     axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [title for title, _, _ in reversed(rows)])
     least = min([0.45, *(min([entry["value"], *(entry["interval"] or ())]) for _, entry, _ in rows)])
@@ -96,8 +102,9 @@ def sharpness_chart(views: list[dict[str, Any]]) -> Figure:
     for key, (colour, shown) in zip(("mean_normal", "mean_pneumonia"), CLASS_STYLE, strict=True):
         axes.plot(places, [step[key] for step in steps], "o-", color=colour, label=f"mean probability, {shown}")
     axes.plot(places, [step["auc"]["value"] for step in steps], "s--", color=GREY, label="AUC")
-    axes.set_xticks(places, [step["title"].replace("Blurred by", "blur\n").replace("Sharpened by", "sharp\n")
-                             for step in steps])  # fmt: skip
+    axes.set_xticks(
+        places, [step["title"].replace("Blurred by", "blur\n").replace("Sharpened by", "sharp\n") for step in steps]
+    )
     axes.set(ylim=(-0.02, 1.02), ylabel="probability of pneumonia, AUC")
     axes.legend(frameon=False, fontsize=9)
     return figure

@@ -50,8 +50,11 @@ def find_duplicates(pictures: Pictures) -> tuple[dict[str, Any], list[Pair]]:
     pairs = near_pairs(pictures.pixels, pictures.hashes)
     files = equal_groups([header.sha256 or f"row {i}" for i, header in enumerate(pictures.headers)])
     exact = [describe_group(pictures, g) for g in equal_groups(pictures.hashes)]
-    near = [describe_group(pictures, (p.first, p.second)) |
-            {"correlation": p.correlation, "distance": p.distance, "mirrored": p.mirrored} for p in pairs]  # fmt: skip
+    near = [
+        describe_group(pictures, (p.first, p.second))
+        | {"correlation": p.correlation, "distance": p.distance, "mirrored": p.mirrored}
+        for p in pairs
+    ]
     return {
         "rendering": pictures.name,
         "pixel_size": list(pictures.pixels.shape[1:]),

@@ -48,9 +48,15 @@ def _integrity(part: dict[str, Any]) -> list[Finding]:
     odd = {kind: kinds[kind] for kind in ODD if kinds.get(kind)}
     if broken:
         first = next(p["where"] for p in part["problems"] if p["kind"] in broken)
-        out.append(finding(FAULT, topic, f"Of {part['rows']:,} rows some hold no usable picture:",
-                           f"{_listed(broken)} (the",
-                           f"first is {first}). Training skips {part['skipped_by_training']} of them."))  # fmt: skip
+        out.append(
+            finding(
+                FAULT,
+                topic,
+                f"Of {part['rows']:,} rows some hold no usable picture:",
+                f"{_listed(broken)} (the",
+                f"first is {first}). Training skips {part['skipped_by_training']} of them.",
+            )
+        )
     if odd:
         out.append(finding(WARNING, topic, f"Rows that are no plain grey picture: {_listed(odd)}."))
     if not broken and not odd:
@@ -67,18 +73,27 @@ def _integrity(part: dict[str, Any]) -> list[Finding]:
 
 def _duplicates(part: dict[str, Any]) -> list[Finding]:
     exact, near, (height, width) = part["exact"], part["near"], part["pixel_size"]
-    out = [finding(
-        NOTE, "duplicates",
-        f"{exact['groups']} groups of pictures have equal decoded pixels ({exact['files']} files, in",
-        f"{part['rendering']}",
-        f"at {width} x {height} px): {exact['across_splits']} groups cross splits, {exact['across_patients']} join two",
-        f"patient keys. {near['groups']} further pairs are nearly equal.",
-    )]  # fmt: skip
+    out = [
+        finding(
+            NOTE,
+            "duplicates",
+            f"{exact['groups']} groups of pictures have equal decoded pixels ({exact['files']} files, in",
+            f"{part['rendering']}",
+            f"at {width} x {height} px): {exact['across_splits']} groups cross splits, {exact['across_patients']} join two",
+            f"patient keys. {near['groups']} further pairs are nearly equal.",
+        )
+    ]
     conflicts = exact["label_conflicts"] + near["label_conflicts"]
     if conflicts:
         example = next(g for g in exact["list"] + near["list"] if len(g["labels"]) > 1)["files"]
-        out.append(finding(FAULT, "duplicates", f"{conflicts} groups of equal or nearly equal pictures carry both",
-                           f"labels, for example {' and '.join(example[:2])}."))  # fmt: skip
+        out.append(
+            finding(
+                FAULT,
+                "duplicates",
+                f"{conflicts} groups of equal or nearly equal pictures carry both",
+                f"labels, for example {' and '.join(example[:2])}.",
+            )
+        )
     return out
 
 

@@ -94,16 +94,28 @@ def shift(part: dict[str, Any]) -> list[Finding]:
     if "test" in shares and "train" in shares:
         test, train = shares["test"], shares["train"]
         if test["interval"][1] < train["interval"][0] or train["interval"][1] < test["interval"][0]:
-            out.append(finding(WARNING, topic, f"Prevalence differs: {100 * train['value']:.1f} % pneumonia in train,",
-                               f"{100 * test['value']:.1f} % in test. Predictive values and calibration don't",
-                               "carry over;",
-                               "sensitivity and specificity can."))  # fmt: skip
+            out.append(
+                finding(
+                    WARNING,
+                    topic,
+                    f"Prevalence differs: {100 * train['value']:.1f} % pneumonia in train,",
+                    f"{100 * test['value']:.1f} % in test. Predictive values and calibration don't",
+                    "carry over;",
+                    "sensitivity and specificity can.",
+                )
+            )
     told = [entry for entry in part["classifiers"] if is_above(entry["auc"], GUESSABLE)]
     if told:
         listing = "; ".join(f"{e['class']} by {e['view']} {auc_text(e['auc'])}" for e in told)
-        out.append(finding(WARNING, topic, "Test pictures can be told from the others of the same class, AUC:",
-                           f"{listing}. A held-out part of train therefore promises more than test keeps, and the gap",
-                           "between the two figures is not all overfitting."))  # fmt: skip
+        out.append(
+            finding(
+                WARNING,
+                topic,
+                "Test pictures can be told from the others of the same class, AUC:",
+                f"{listing}. A held-out part of train therefore promises more than test keeps, and the gap",
+                "between the two figures is not all overfitting.",
+            )
+        )
     elif part["classifiers"]:
         out.append(finding(NOTE, topic, "No classifier here tells test from the other pictures of the same class."))
     return out

@@ -67,8 +67,9 @@ def _inspect_row(pictures: Pictures, row: int, image: dict[str, object]) -> list
         return [problem("unreadable", f"{pictures.names[row]} cannot be opened: {error.strerror}.", "missing")]
     except UnreadableRadiograph as error:
         return [problem(_refusal_kind(error.code, data, header.format), str(error), error.code)]
-    found = [problem(_finding_kind(f.code), f.message, f.code) for f in check_radiograph(radiograph)
-             if f.severity != "note"]  # fmt: skip
+    found = [
+        problem(_finding_kind(f.code), f.message, f.code) for f in check_radiograph(radiograph) if f.severity != "note"
+    ]
     # of DICOM the reader refuses every kind of pixels that it does not know, and colour is told above
     if header.mode is not None and header.format != DICOM and header.mode not in PLAIN_MODES:
         found.append(problem("odd-mode", f"The file's pixel mode is {header.mode}.", f"mode-{header.mode}"))

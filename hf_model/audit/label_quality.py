@@ -54,11 +54,15 @@ def find_label_issues_in(pictures: Pictures, features: np.ndarray, how: str, see
     listed = []
     for position, confident in zip(*rank_suspects(labels, probability), strict=True):
         row = int(pictures.kept[at[position]])
-        listed.append({
-            "file": pictures.where(row), "position": int(at[position]), "label": LABELS[labels[position]],
-            "confidence": float(probability[position] if labels[position] else 1 - probability[position]),
-            "confident": bool(confident),
-        })  # fmt: skip
+        listed.append(
+            {
+                "file": pictures.where(row),
+                "position": int(at[position]),
+                "label": LABELS[labels[position]],
+                "confidence": float(probability[position] if labels[position] else 1 - probability[position]),
+                "confident": bool(confident),
+            }
+        )
     suspects = [entry for entry in listed if entry["confident"]]
     counts = {name: sum(entry["label"] == name for entry in suspects) for name in LABELS}
     return {

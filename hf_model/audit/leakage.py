@@ -59,8 +59,14 @@ def leakage_certificate(
         "explanation", "told_by" (what tells patients apart, or None).
         Overlap between train and validation is listed and is no leak: training splits those two anew, by patient.
     """
-    pictures = gather(name, published, preprocessing, cache_dir=cache_dir, patient_column=patient_column,
-                      patient_pattern=patient_pattern)  # fmt: skip
+    pictures = gather(
+        name,
+        published,
+        preprocessing,
+        cache_dir=cache_dir,
+        patient_column=patient_column,
+        patient_pattern=patient_pattern,
+    )
     return certificate(pictures, near_pairs(pictures.pixels, pictures.hashes) if near else None)
 
 
@@ -121,8 +127,10 @@ def _unknown(pictures: Pictures) -> dict[str, dict[str, int]]:
     split = pictures.split[pictures.kept]
     if not missing.any():
         return {}
-    return {name: {"pictures": int((split == name).sum()), "unknown": int(missing[split == name].sum())}
-            for name in pictures.splits}  # fmt: skip
+    return {
+        name: {"pictures": int((split == name).sum()), "unknown": int(missing[split == name].sum())}
+        for name in pictures.splits
+    }
 
 
 def unknown_sentence(unknown: dict[str, dict[str, int]]) -> str:

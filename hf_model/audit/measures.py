@@ -12,9 +12,18 @@ from hf_model.audit.pictures import Pictures
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 STATISTICS = (
-    "mean", "standard deviation", *(f"percentile {p}" for p in PERCENTILES), "border mean", "border deviation",
-    "share of black", "share of white", "horizontal gradient", "vertical gradient", "Laplacian", "asymmetry",
-)  # fmt: skip
+    "mean",
+    "standard deviation",
+    *(f"percentile {p}" for p in PERCENTILES),
+    "border mean",
+    "border deviation",
+    "share of black",
+    "share of white",
+    "horizontal gradient",
+    "vertical gradient",
+    "Laplacian",
+    "asymmetry",
+)
 SHARPNESS = "horizontal gradient"
 SMALL, TINY = 32, 16
 BORDER = 0.06
@@ -60,12 +69,31 @@ def picture_statistics(pixels: np.ndarray, histogram: np.ndarray) -> np.ndarray:
     deviation = np.sqrt(max(histogram @ grey**2 / total - mean**2, 0.0))
     percentiles = np.searchsorted(np.cumsum(histogram), np.array(PERCENTILES) / 100 * total)
     edge = max(1, round(BORDER * min(pixels.shape)))
-    frame = np.concatenate([pixels[:edge].ravel(), pixels[-edge:].ravel(),
-                            pixels[edge:-edge, :edge].ravel(), pixels[edge:-edge, -edge:].ravel()])  # fmt: skip
+    frame = np.concatenate(
+        [
+            pixels[:edge].ravel(),
+            pixels[-edge:].ravel(),
+            pixels[edge:-edge, :edge].ravel(),
+            pixels[edge:-edge, -edge:].ravel(),
+        ]
+    )
     signed = pixels.astype(np.int16)
     across, down = np.abs(np.diff(signed, axis=1)), np.abs(np.diff(signed, axis=0))
     curve = 4 * signed[1:-1, 1:-1] - signed[:-2, 1:-1] - signed[2:, 1:-1] - signed[1:-1, :-2] - signed[1:-1, 2:]
     half = pixels.shape[1] // 2
     asymmetry = abs(float(signed[:, :half].mean()) - float(signed[:, -half:].mean()))
-    return np.array([mean, deviation, *percentiles, frame.mean(), frame.std(), histogram[0] / total,
-                     histogram[255] / total, across.mean(), down.mean(), np.abs(curve).mean(), asymmetry])  # fmt: skip
+    return np.array(
+        [
+            mean,
+            deviation,
+            *percentiles,
+            frame.mean(),
+            frame.std(),
+            histogram[0] / total,
+            histogram[255] / total,
+            across.mean(),
+            down.mean(),
+            np.abs(curve).mean(),
+            asymmetry,
+        ]
+    )

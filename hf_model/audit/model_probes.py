@@ -24,8 +24,16 @@ BLURS = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Standard deviations of a Gaussian, px at the model's size."""
 SHARPENINGS = (50, 100, 200, 300)
 """Per cent of an unsharp mask of radius 2 px at the model's size."""
-_SPLIT_OPTIONS = ("image_column", "label_column", "patient_column", "patient_pattern", "validation_fraction",
-                  "calibration_fraction", "test_fraction", "max_train_samples")  # fmt: skip
+_SPLIT_OPTIONS = (
+    "image_column",
+    "label_column",
+    "patient_column",
+    "patient_pattern",
+    "validation_fraction",
+    "calibration_fraction",
+    "test_fraction",
+    "max_train_samples",
+)
 _BATCH = 64
 
 
@@ -53,12 +61,18 @@ def probe_checkpoint(
     entries = []
     for key, title, strength, change in views():
         margins, probability = _score(runner, checkpoint, pixels, change, title)
-        entries.append({
-            "key": key, "title": title, "strength": strength, "auc": auc_entry(margins, labels, groups, seed),
-            "mean_normal": float(probability[labels == 0].mean()),
-            "mean_pneumonia": float(probability[labels == 1].mean()),
-            "called": float((probability >= checkpoint.decision.threshold).mean()), "probability": probability,
-        })  # fmt: skip
+        entries.append(
+            {
+                "key": key,
+                "title": title,
+                "strength": strength,
+                "auc": auc_entry(margins, labels, groups, seed),
+                "mean_normal": float(probability[labels == 0].mean()),
+                "mean_pneumonia": float(probability[labels == 1].mean()),
+                "called": float((probability >= checkpoint.decision.threshold).mean()),
+                "probability": probability,
+            }
+        )
     whole = entries[0]["probability"]
     threshold = checkpoint.decision.threshold
     for entry in entries:
@@ -66,10 +80,16 @@ def probe_checkpoint(
         entry["mean_change"] = float(np.abs(moved - whole).mean())
         entry["changed_answers"] = float(((moved >= threshold) != (whole >= threshold)).mean())
     return {
-        "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256, "engine": runner.name,
-        "split": VALIDATION, "n": len(labels), "normal": int((labels == 0).sum()), "pneumonia": int(labels.sum()),
-        "threshold": threshold, "views": entries,
-    }  # fmt: skip
+        "model_id": checkpoint.model_id,
+        "weights_sha256": checkpoint.weights_sha256,
+        "engine": runner.name,
+        "split": VALIDATION,
+        "n": len(labels),
+        "normal": int((labels == 0).sum()),
+        "pneumonia": int(labels.sum()),
+        "threshold": threshold,
+        "views": entries,
+    }
 
 
 def held_out(

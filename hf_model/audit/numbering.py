@@ -64,8 +64,12 @@ def likeness(pictures: Pictures, seed: int = 0) -> dict[str, Any] | None:
     split, label = pictures.split[pictures.kept], pictures.labels[pictures.kept]
     same = [pair for group in equal_groups(key) for pair in combinations(group, 2)]
     same = [(a, b) for a, b in same if pictures.hashes[a] != pictures.hashes[b]]
-    bare = [(a, b) for group in equal_groups(number) for a, b in combinations(group, 2)
-            if key[a] != key[b] and split[a] != split[b]]  # fmt: skip
+    bare = [
+        (a, b)
+        for group in equal_groups(number)
+        for a, b in combinations(group, 2)
+        if key[a] != key[b] and split[a] != split[b]
+    ]
     generator = np.random.default_rng(seed)
     strangers = []
     for a, b in bare:

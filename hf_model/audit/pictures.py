@@ -130,10 +130,21 @@ def gather(
         [rows for rows, _ in parts], names, found[0], patient_column, patient_pattern
     )
     return Pictures(
-        name, published, split, names, labels, patients, headers, np.concatenate(kept),
+        name,
+        published,
+        split,
+        names,
+        labels,
+        patients,
+        headers,
+        np.concatenate(kept),
         found[0].pixels if len(found) == 1 else np.concatenate([part.pixels for part in found]),
-        [digest for part in found for digest in part.hashes], skipped, named, row_names(split, names, paths), told_by,
-    )  # fmt: skip
+        [digest for part in found for digest in part.hashes],
+        skipped,
+        named,
+        row_names(split, names, paths),
+        told_by,
+    )
 
 
 def _splits(published: DatasetDict) -> np.ndarray:

@@ -69,8 +69,13 @@ def auc_entry(score: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: i
     drawn = [weighted_auc(score, labels, w) for w in cluster_weights(groups, replicates=REPLICATES, seed=seed)]
     known = list(interval) if np.isfinite(interval).all() else None
     cluster = percentile(np.concatenate(drawn))
-    return {"value": value, "interval": known if cluster is None else list(cluster), "delong": known,
-            "n": len(labels), "groups": len(np.unique(groups))}  # fmt: skip
+    return {
+        "value": value,
+        "interval": known if cluster is None else list(cluster),
+        "delong": known,
+        "n": len(labels),
+        "groups": len(np.unique(groups)),
+    }
 
 
 def probe(

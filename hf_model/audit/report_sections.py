@@ -47,11 +47,19 @@ def _span(entry: dict[str, float] | None, digits: int = 0, unit: float = 1) -> s
 def data(audit: dict[str, Any], images: Images) -> Section:
     """Counts, sizes, samples, means, intensities."""
     rows = [
-        (f"{e['split']}, {e['class']}", f"{e['n']:,}", "–" if e["patients"] is None else f"{e['patients']:,}",
-         f"{e['readable']:,}", _span(e["width"]), _span(e["height"]), _span(e["aspect"], 2), _span(e["bytes"], 1, 1024),
-         ", ".join(f"{mode}: {n:,}" for mode, n in e["modes"].items()))
+        (
+            f"{e['split']}, {e['class']}",
+            f"{e['n']:,}",
+            "–" if e["patients"] is None else f"{e['patients']:,}",
+            f"{e['readable']:,}",
+            _span(e["width"]),
+            _span(e["height"]),
+            _span(e["aspect"], 2),
+            _span(e["bytes"], 1, 1024),
+            ", ".join(f"{mode}: {n:,}" for mode, n in e["modes"].items()),
+        )
         for e in audit["counts"]
-    ]  # fmt: skip
+    ]
     head = ("Split, class", "Pictures", "Patients", "Readable", "Width", "Height", "Aspect", "KiB", "Format and mode")
     body = table(head, rows, "Median (least to largest)")
     body += picture(images, "counts", "Pictures per split and class")
@@ -73,8 +81,12 @@ def integrity(audit: dict[str, Any], images: Images) -> Section:
     body += text(
         f"Training skips {part['skipped_by_training']} rows that cannot be used (unreadable, cut short, tiny or blank)."
     )
-    return Section("integrity", "Integrity", body + files([f"{p['where']}: {p['reason']}" for p in part["problems"]],
-                                                          f"{len(part['problems'])} notes by name"))  # fmt: skip
+    return Section(
+        "integrity",
+        "Integrity",
+        body
+        + files([f"{p['where']}: {p['reason']}" for p in part["problems"]], f"{len(part['problems'])} notes by name"),
+    )
 
 
 def duplicates(audit: dict[str, Any], images: Images) -> Section:
@@ -99,8 +111,10 @@ def leakage(audit: dict[str, Any], images: Images) -> Section:
     """The certificate."""
     part = audit["leakage"]
     head = ("Splits", *(title.capitalize() for title in OVERLAPS.values()))
-    rows = [(" and ".join(p["splits"]), *("–" if p["counts"][k] is None else p["counts"][k] for k in OVERLAPS))
-            for p in part["pairs"]]  # fmt: skip
+    rows = [
+        (" and ".join(p["splits"]), *("–" if p["counts"][k] is None else p["counts"][k] for k in OVERLAPS))
+        for p in part["pairs"]
+    ]
     told = f" Patients are told apart by {part['told_by']}." if part["told_by"] else ""
     body = text(_verdict(part) + told)
     body += table(head, rows, "How many of each occur on both sides") if rows else ""
@@ -130,14 +144,19 @@ def _numbering(part: dict[str, Any]) -> str:
     """Series of patient numbers, and how alike films with one number are."""
     body = ""
     if part.get("series"):
-        rows = [(f"{e['series']}, {e['split']}", f"{e['patients']:,}", e["lowest"], e["highest"])
-                for e in sorted(part["series"]["ranges"], key=lambda e: (e["series"], e["lowest"]))]  # fmt: skip
+        rows = [
+            (f"{e['series']}, {e['split']}", f"{e['patients']:,}", e["lowest"], e["highest"])
+            for e in sorted(part["series"]["ranges"], key=lambda e: (e["series"], e["lowest"]))
+        ]
         body += table(("Series, split", "Patients", "Lowest number", "Highest"), rows)
         meet = [f"{split} {e['in_two_series']:,} of {e['numbers']:,}" for split, e in part["series"]["meet"].items()]
         body += text(f"Numbers that meet in two series within one split: {', '.join(meet)}.")
     if part.get("likeness"):
-        titles = {"one_full_key": "One full key", "one_bare_number": "One bare number, two full keys, two splits",
-                  "strangers": "Strangers of the same split and class"}  # fmt: skip
+        titles = {
+            "one_full_key": "One full key",
+            "one_bare_number": "One bare number, two full keys, two splits",
+            "strangers": "Strangers of the same split and class",
+        }
         rows = [(titles[k], f"{v['pairs']:,}", f"{v['median']:.3f}") for k, v in part["likeness"].items()]
         body += table(("Pairs of pictures with", "Pairs", "Median correlation at 64 px"), rows)
     return body
@@ -172,12 +191,25 @@ def model(audit: dict[str, Any], images: Images) -> Section | None:
     part = audit.get("model")
     if not part:
         return Section("model", "The model", text(audit["model_note"])) if audit.get("model_note") else None
-    rows = [(v["title"], number(v["auc"]), f"{v['mean_normal']:.3f}", f"{v['mean_pneumonia']:.3f}",
-             percent(v["changed_answers"]), f"{v['mean_change']:.3f}") for v in part["views"]]  # fmt: skip
+    rows = [
+        (
+            v["title"],
+            number(v["auc"]),
+            f"{v['mean_normal']:.3f}",
+            f"{v['mean_pneumonia']:.3f}",
+            percent(v["changed_answers"]),
+            f"{v['mean_change']:.3f}",
+        )
+        for v in part["views"]
+    ]
     head = ("Picture", "AUC", "Mean probability, normal", "Pneumonia", "Answers changed", "Mean change")
     caption = f"{part['model_id']} on {part['n']} development-validation pictures; threshold {part['threshold']:.3f}"
-    return Section("model", "The model", table(head, rows, caption) + picture(
-        images, "sharpness", "How the answer moves from blurred to sharpened pictures"))  # fmt: skip
+    return Section(
+        "model",
+        "The model",
+        table(head, rows, caption)
+        + picture(images, "sharpness", "How the answer moves from blurred to sharpened pictures"),
+    )
 
 
 def shift(audit: dict[str, Any], images: Images) -> Section:
@@ -188,8 +220,11 @@ def shift(audit: dict[str, Any], images: Images) -> Section:
     if part["classifiers"]:
         rows = [(e["class"], e["view"], number(e["auc"])) for e in part["classifiers"]]
         body += table(("Class", "Classifier sees", "AUC of telling test from the rest"), rows)
-    return Section("shift", "Shift between splits", body + picture(
-        images, "shift", "Simple statistics: how far test lies from development"))  # fmt: skip
+    return Section(
+        "shift",
+        "Shift between splits",
+        body + picture(images, "shift", "Simple statistics: how far test lies from development"),
+    )
 
 
 def labels(audit: dict[str, Any], images: Images) -> Section | None:
@@ -216,5 +251,13 @@ def how(audit: dict[str, Any], images: Images) -> Section:
 
 
 ALL: tuple[Callable[[dict[str, Any], Images], Section | None], ...] = (
-    data, integrity, duplicates, leakage, shortcuts, model, shift, labels, how,
-)  # fmt: skip
+    data,
+    integrity,
+    duplicates,
+    leakage,
+    shortcuts,
+    model,
+    shift,
+    labels,
+    how,
+)

@@ -122,8 +122,13 @@ class Audit:
 
     def _gather(self, name: str, published: DatasetDict) -> Pictures:
         options = self.options
-        return gather(name, published, cache_dir=options.cache_dir, patient_column=options.patient_column,
-                      patient_pattern=options.patient_pattern)  # fmt: skip
+        return gather(
+            name,
+            published,
+            cache_dir=options.cache_dir,
+            patient_column=options.patient_column,
+            patient_pattern=options.patient_pattern,
+        )
 
     def _overview(self, pictures: Pictures, taken: measures.Measures) -> None:
         self.record["counts"] = counts.count(pictures)
@@ -184,8 +189,12 @@ class Audit:
 
     def _model(self, checkpoint: Checkpoint) -> None:
         options = self.options
-        given = {**options.columns, "patient_column": options.patient_column,
-                 "patient_pattern": options.patient_pattern, "cache_dir": options.cache_dir}  # fmt: skip
+        given = {
+            **options.columns,
+            "patient_column": options.patient_column,
+            "patient_pattern": options.patient_pattern,
+            "cache_dir": options.cache_dir,
+        }
         try:
             self.record["model"] = model_probes.probe_checkpoint(
                 checkpoint, options.dataset, options.engine, options.seed, given

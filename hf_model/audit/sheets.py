@@ -82,8 +82,10 @@ def pairs_sheet(pictures: Pictures, pairs: Sequence[Pair], shown: int = 12) -> I
     """Near duplicates side by side."""
     tiles = []
     for pair in pairs[:shown]:
-        for position, note in ((pair.first, f"correlation {pair.correlation:.3f}"),
-                               (pair.second, "mirrored" if pair.mirrored else "")):  # fmt: skip
+        for position, note in (
+            (pair.first, f"correlation {pair.correlation:.3f}"),
+            (pair.second, "mirrored" if pair.mirrored else ""),
+        ):
             row = int(pictures.kept[position])
             tiles.append((pictures.pixels[position], [pictures.where(row), LABELS[pictures.labels[row]], note]))
     return sheet(tiles, 4)
@@ -108,6 +110,10 @@ def masks_sheet(pictures: Pictures, seed: int) -> Image.Image:
         if len(at):
             pixels = pictures.pixels[np.random.default_rng(seed).choice(at)]
             small = Image.fromarray(pixels).resize((16, 16), Image.Resampling.BOX).resize((TILE, TILE), 0)
-            tiles += [(pixels, [name]), (hide(pixels, inside=True), ["lungs masked"]),
-                      (hide(pixels, inside=False), ["only the rectangle"]), (np.asarray(small), ["16 px"])]  # fmt: skip
+            tiles += [
+                (pixels, [name]),
+                (hide(pixels, inside=True), ["lungs masked"]),
+                (hide(pixels, inside=False), ["only the rectangle"]),
+                (np.asarray(small), ["16 px"]),
+            ]
     return sheet(tiles, 4)

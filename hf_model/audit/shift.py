@@ -22,8 +22,12 @@ def prevalence(pictures: Pictures) -> dict[str, dict[str, Any]]:
     out = {}
     for split in pictures.splits:
         labels = pictures.labels[pictures.split == split]
-        out[split] = {"n": len(labels), "pneumonia": int(labels.sum()), "value": float(labels.mean()),
-                      "interval": list(wilson(int(labels.sum()), len(labels)))}  # fmt: skip
+        out[split] = {
+            "n": len(labels),
+            "pneumonia": int(labels.sum()),
+            "value": float(labels.mean()),
+            "interval": list(wilson(int(labels.sum()), len(labels))),
+        }
     return out
 
 
@@ -39,8 +43,15 @@ def compare_statistics(pictures: Pictures, measures: Measures) -> list[dict[str,
         for column, statistic in enumerate(STATISTICS):
             first, second = (float(side[:, column].mean()) for side in sides)
             effect = (second - first) / spread[column] if spread[column] > 0 else 0.0
-            out.append({"class": name, "statistic": statistic, "development": first, "test": second,
-                        "difference": float(effect)})  # fmt: skip
+            out.append(
+                {
+                    "class": name,
+                    "statistic": statistic,
+                    "development": first,
+                    "test": second,
+                    "difference": float(effect),
+                }
+            )
     return out
 
 
@@ -50,8 +61,10 @@ def tell_apart(pictures: Pictures, measures: Measures, seed: int = 0) -> list[di
     The classes are taken one at a time: otherwise the other prevalence of the test split would count as a shift.
     """
     test, labels = pictures.split[pictures.kept] == TEST, pictures.labels[pictures.kept]
-    views = (("simple statistics", trees(seed), measures.statistics),
-             ("16 px thumbnail", linear(seed), measures.tiny.reshape(len(labels), -1).astype(np.float64)))  # fmt: skip
+    views = (
+        ("simple statistics", trees(seed), measures.statistics),
+        ("16 px thumbnail", linear(seed), measures.tiny.reshape(len(labels), -1).astype(np.float64)),
+    )
     out = []
     for label, name in enumerate(LABELS):
         chosen = np.flatnonzero(labels == label)

@@ -79,8 +79,9 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     columns: dict[str, list] = _patient_keys(listed)
     columns |= columns_for([file.path for file in listed], metadata, ("image", "label", *columns))
     classes = sorted({file.label for file in listed})
-    features = Features({"image": Image(decode=False), "label": ClassLabel(names=classes)}
-                        | {name: Value("string") for name in columns})  # fmt: skip
+    features = Features(
+        {"image": Image(decode=False), "label": ClassLabel(names=classes)} | {name: Value("string") for name in columns}
+    )
     columns["image"] = [{"bytes": None, "path": str(file.path)} for file in listed]
     columns["label"] = [classes.index(file.label) for file in listed]
     splits, start = {}, 0

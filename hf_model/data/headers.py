@@ -54,15 +54,20 @@ def owners(found: list[str], names: list[str]) -> list[str] | None:
     without = [row for row, owner in enumerate(found) if not owner]
     same = len(set(found)) == 1 and len(found) > 1
     if len(without) > FEW * len(found) or same:
-        reason = "every file has the same PatientID" if same and not without else (
-            f"{len(without)} of {len(found)} files have no PatientID (for example {names[without[0]]})"
-        )  # fmt: skip
+        reason = (
+            "every file has the same PatientID"
+            if same and not without
+            else (f"{len(without)} of {len(found)} files have no PatientID (for example {names[without[0]]})")
+        )
         logger.warning("%s: the DICOM headers do not tell patients apart.", reason)
         return None
     if without:
         listing = ", ".join(names[row] for row in without[:3])
         logger.warning(
             "%d of %d files have no PatientID and count as a patient each: %s. Take them out if they may show one of "
-            "the others.", len(without), len(found), listing,
-        )  # fmt: skip
+            "the others.",
+            len(without),
+            len(found),
+            listing,
+        )
     return [owner or f"file {row}" for row, owner in enumerate(found)]

@@ -79,11 +79,7 @@ def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option:
             f"{option} {name_or_folder}: neither a folder here nor a data set that the Hub shows you. "
             "Check the spelling; a private one needs HF_TOKEN."
         ) from error
-    except (
-        DataFilesNotFoundError,
-        DatasetGenerationError,
-        ValueError,
-    ) as error:
+    except (DataFilesNotFoundError, DatasetGenerationError, ValueError) as error:
         raise DatasetError(
             f"{option} {name_or_folder} holds no pictures that can be read: {error} Expected Parquet files, or "
             "folders NORMAL and PNEUMONIA (also below train, validation and test)."

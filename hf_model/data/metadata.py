@@ -26,9 +26,11 @@ def read_metadata(folders: Iterable[Path]) -> dict[Path, dict[str, str]]:
             continue
         try:
             text = file.read_text(encoding="utf-8-sig")
-            rows = list(csv.DictReader(text.splitlines())) if file.suffix == ".csv" else [
-                json.loads(line) for line in text.splitlines() if line.strip()
-            ]  # fmt: skip
+            rows = (
+                list(csv.DictReader(text.splitlines()))
+                if file.suffix == ".csv"
+                else [json.loads(line) for line in text.splitlines() if line.strip()]
+            )
         except (OSError, ValueError) as error:
             raise ValueError(f"{file}: cannot be read: {error}") from error
         key = next((key for key in KEYS if rows and key in rows[0]), None)

@@ -125,8 +125,12 @@ def _candidates(code: np.ndarray, other: np.ndarray, side: np.ndarray | None) ->
         upper = rows + start < columns
         if side is not None:
             upper &= side[rows + start] != side[columns]
-        yield from zip((rows[upper] + start).tolist(), columns[upper].tolist(),
-                       distance[rows[upper], columns[upper]].tolist(), strict=True)  # fmt: skip
+        yield from zip(
+            (rows[upper] + start).tolist(),
+            columns[upper].tolist(),
+            distance[rows[upper], columns[upper]].tolist(),
+            strict=True,
+        )
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

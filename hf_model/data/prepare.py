@@ -119,9 +119,18 @@ def prepare(arguments, preprocessing: Preprocessing, seed: int, token: str | Non
         told = f" Patients are told apart by {key}." if key else ""
         raise DatasetError(f"{arguments.dataset}: {error}{told}") from error
     data = DevelopmentData(
-        main, name, patients, splits, {name: (main, np.arange(len(main)))}, _counts(published),
-        _fingerprint(main), tests, arguments.patient_pattern, arguments.patient_column, key,
-    )  # fmt: skip
+        main,
+        name,
+        patients,
+        splits,
+        {name: (main, np.arange(len(main)))},
+        _counts(published),
+        _fingerprint(main),
+        tests,
+        arguments.patient_pattern,
+        arguments.patient_column,
+        key,
+    )
     if arguments.originals:  # used after training, which is late to learn that they are not there
         data.originals = _originals(main, arguments.originals, options)
     for folder in arguments.renderings:
@@ -196,9 +205,13 @@ def _originals(main: Pixels, name: str, options: dict[str, str | None]) -> Datas
 
 
 def _add_rendering(
-    data: DevelopmentData, folder: str, other: DatasetDict, preprocessing: Preprocessing, cache: Path | None,
+    data: DevelopmentData,
+    folder: str,
+    other: DatasetDict,
+    preprocessing: Preprocessing,
+    cache: Path | None,
     published: DatasetDict,
-) -> None:  # fmt: skip
+) -> None:
     """Join another rendering by file name: training pictures to ours, its test split (if any) beside ours."""
     name = rendering_name(folder)
     if name in data.renderings:

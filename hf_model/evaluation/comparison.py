@@ -104,8 +104,13 @@ def _flips(before: np.ndarray, after: np.ndarray, threshold: float) -> dict[str,
     to_pneumonia = int(np.sum((before < threshold) & (after >= threshold)))
     count = to_normal + to_pneumonia
     interval = list(intervals.wilson(count, len(before)))
-    return {"threshold": float(threshold), "count": count, "to_normal": to_normal, "to_pneumonia": to_pneumonia,
-            "rate": {"value": count / len(before), "interval": interval}}  # fmt: skip
+    return {
+        "threshold": float(threshold),
+        "count": count,
+        "to_normal": to_normal,
+        "to_pneumonia": to_pneumonia,
+        "rate": {"value": count / len(before), "interval": interval},
+    }
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]:
@@ -134,8 +139,10 @@ def compare(
     DeLong's paired test; "mcnemar" holds the exact test on all pictures, on "pneumonia" and on "normal".
     """
     one, two = paired(first, second)
-    sides = [(one, probability_of(one, first_decision), first_decision.threshold),
-             (two, probability_of(two, second_decision), second_decision.threshold)]  # fmt: skip
+    sides = [
+        (one, probability_of(one, first_decision), first_decision.threshold),
+        (two, probability_of(two, second_decision), second_decision.threshold),
+    ]
     whole = np.ones((1, len(one)))
     value = [_statistics(scores, p, threshold, whole) for scores, p, threshold in sides]
     drawn: list[list[dict]] = [[], []]
@@ -148,8 +155,12 @@ def compare(
         gaps = np.concatenate([b[name] - a[name] for a, b in zip(*drawn, strict=True)])
         difference = second_value - first_value
         interval = intervals.percentile(gaps) if np.isfinite(difference) else None
-        result[name] = {"first": _plain(first_value), "second": _plain(second_value), "difference": _plain(difference),
-                        "interval": None if interval is None else list(interval)}  # fmt: skip
+        result[name] = {
+            "first": _plain(first_value),
+            "second": _plain(second_value),
+            "difference": _plain(difference),
+            "interval": None if interval is None else list(interval),
+        }
     if 0 < one.labels.sum() < len(one):
         result["auc"]["delong_p_value"] = _plain(intervals.delong_test(one.margins, two.margins, one.labels)[2])
     right = [(p >= threshold) == (one.labels == 1) for _, p, threshold in sides]

@@ -145,8 +145,11 @@ class Decision:
         version = content.get("schema_version")
         require(
             isinstance(version, str) and version.split(".")[0] == SCHEMA_VERSION.split(".")[0],
-            source, "schema_version", f"{SCHEMA_VERSION!r}", version,
-        )  # fmt: skip
+            source,
+            "schema_version",
+            f"{SCHEMA_VERSION!r}",
+            version,
+        )
         require(content.get("labels", list(LABELS)) == list(LABELS), source, "labels", LABELS, content.get("labels"))
         prevalence = content.get("prevalence")
         points, provenance = content.get("points", {}), content.get("provenance", {})

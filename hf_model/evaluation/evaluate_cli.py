@@ -51,15 +51,32 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dataset", help="Hub id or folder; not needed with --from_scores")
     made.add_argument("--split", help='a split, or "all" (default: test, or the only one)')
     add_data_options(made)
-    made.add_argument("--renderings", nargs="+", default=[], metavar="FOLDER",
-                      help="further renderings of the same pictures, joined by file name")  # fmt: skip
-    made.add_argument("--subgroups", nargs="+", default=[], metavar="COLUMN",
-                      help="columns of the data set; bacterial and viral come from the file names")  # fmt: skip
+    made.add_argument(
+        "--renderings",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="further renderings of the same pictures, joined by file name",
+    )
+    made.add_argument(
+        "--subgroups",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns of the data set; bacterial and viral come from the file names",
+    )
     made.add_argument("--against", metavar="CHECKPOINT", help="a second checkpoint, compared on the same pictures")
-    made.add_argument("--prevalence", nargs="+", type=float, default=list(report.PREVALENCES), metavar="P",
-                      help="shares of pneumonia, between 0 and 1, to give PPV and NPV for")  # fmt: skip
-    made.add_argument("--from_scores", action="store_true",
-                      help="use the test scores that the checkpoint holds; opens no picture")  # fmt: skip
+    made.add_argument(
+        "--prevalence",
+        nargs="+",
+        type=float,
+        default=list(report.PREVALENCES),
+        metavar="P",
+        help="shares of pneumonia, between 0 and 1, to give PPV and NPV for",
+    )
+    made.add_argument(
+        "--from_scores", action="store_true", help="use the test scores that the checkpoint holds; opens no picture"
+    )
     made.add_argument("--reopen_test", action="store_true", help="open the sealed test split again; recorded")
     made.add_argument("--no_perturbations", action="store_true", help="leave blur and sharpening out")
     made.add_argument("--max_errors", type=int, default=200, help="most thumbnails (default 200; 0 for none)")
@@ -80,14 +97,20 @@ def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list
     output = Path(arguments.output)
     inside = output if (output / "config.json").exists() else checkpoint_around(output)
     if inside is not None:
-        raise ValueError(f"--output {arguments.output} is in the checkpoint {inside}: the report holds pictures of "
-                         "patients and a metrics.json of its own. Give another folder.")  # fmt: skip
+        raise ValueError(
+            f"--output {arguments.output} is in the checkpoint {inside}: the report holds pictures of "
+            "patients and a metrics.json of its own. Give another folder."
+        )
     checkpoint = Checkpoint.open(arguments.checkpoint)
     for value in arguments.prevalence:
         if not 0 < value < 1:
             raise ValueError(f"--prevalence {value}: give shares between 0 and 1.")
-    facts = {"command": command, "model_id": checkpoint.model_id, "weights_sha256": checkpoint.weights_sha256,
-             "leakage": ((checkpoint.metrics or {}).get("data") or {}).get("leakage")}  # fmt: skip
+    facts = {
+        "command": command,
+        "model_id": checkpoint.model_id,
+        "weights_sha256": checkpoint.weights_sha256,
+        "leakage": ((checkpoint.metrics or {}).get("data") or {}).get("leakage"),
+    }
     if arguments.from_scores:
         return _stored(arguments, checkpoint, facts), []
     if not arguments.dataset:
@@ -111,11 +134,23 @@ def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[s
         raise ValueError(f"{checkpoint.model_id} holds test scores of {', '.join(found)}, not of {wanted}.")
     order = [name for name in (checkpoint.metrics or {}).get("test") or {} if name in found] or list(found)
     main = wanted or order[0]
-    facts |= {"dataset_name": main, "split": sealing.TEST, "role": sealing.TEST, "from_scores": True,
-              "engine": "as stored"}  # fmt: skip
+    facts |= {
+        "dataset_name": main,
+        "split": sealing.TEST,
+        "role": sealing.TEST,
+        "from_scores": True,
+        "engine": "as stored",
+    }
     scores = found.pop(main)
-    return Material(facts, checkpoint.decision, scores, calibration_scores(checkpoint), renderings=found,
-                    columns=aetiology_column(scores), other=_second_stored(arguments.against, main))  # fmt: skip
+    return Material(
+        facts,
+        checkpoint.decision,
+        scores,
+        calibration_scores(checkpoint),
+        renderings=found,
+        columns=aetiology_column(scores),
+        other=_second_stored(arguments.against, main),
+    )
 
 
 def _second_stored(against: str | None, name: str) -> tuple[Scores, Any, str] | None:
@@ -139,20 +174,32 @@ def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict
     pictures, others, left_out = _listed(arguments, known)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     role, opening = _open_where_sealed(contestants, known, pictures, list(others), arguments)
-    facts |= {"dataset_name": pictures.name, "split": pictures.split, "role": role, "from_scores": False,
-              "engine": classifier.engine_name, "not_test_pictures": left_out,
-              "refused_left_out": True}  # fmt: skip
+    facts |= {
+        "dataset_name": pictures.name,
+        "split": pictures.split,
+        "role": role,
+        "from_scores": False,
+        "engine": classifier.engine_name,
+        "not_test_pictures": left_out,
+        "refused_left_out": True,
+    }
     scored = sets.score(classifier, pictures, what=pictures.name)
     columns = {name: [pictures.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
     perturbed = {} if arguments.no_perturbations else sets.score_perturbed(classifier, pictures, scored)
     facts["perturbation_notes"] = {name: sets.PERTURBATIONS[name][0] for name in perturbed}
     material = Material(
-        facts, checkpoint.decision, scored.scores, calibration_scores(checkpoint),
+        facts,
+        checkpoint.decision,
+        scored.scores,
+        calibration_scores(checkpoint),
         renderings={name: sets.score(classifier, other, what=name).scores for name, other in others.items()},
-        perturbations=perturbed, columns=aetiology_column(scored.scores) | columns, failures=scored.failures,
-        refused=scored.refused, opening=opening,
+        perturbations=perturbed,
+        columns=aetiology_column(scored.scores) | columns,
+        failures=scored.failures,
+        refused=scored.refused,
+        opening=opening,
         other=_second(contestants, pictures, arguments.engine) if arguments.against else None,
-    )  # fmt: skip
+    )
     return material, _thumbnails(classifier, pictures, scored, material, arguments.max_errors)
 
 
@@ -164,8 +211,9 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
     """
     from hf_model.evaluation.picture_set import PictureSet
 
-    options = {name: getattr(arguments, name)
-               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
+    options = {
+        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
+    }
     pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
     missing = [name for name in arguments.subgroups if name not in pictures.columns]
     if missing:
@@ -186,18 +234,24 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
 
 
 def _open_where_sealed(
-    contestants: list[Checkpoint], known: list[Known], pictures: Any, renderings: list[str],
+    contestants: list[Checkpoint],
+    known: list[Known],
+    pictures: Any,
+    renderings: list[str],
     arguments: argparse.Namespace,
-) -> tuple[str, dict[str, Any] | None]:  # fmt: skip
+) -> tuple[str, dict[str, Any] | None]:
     """The first checkpoint's role and opening; every checkpoint whose test split this is records its own."""
     found = []
     for checkpoint, knows in zip(contestants, known, strict=True):
         role, opening = knows.role(pictures), None
         if role == sealing.TEST:
             opening = sealing.open_test(
-                checkpoint.folder, checkpoint.weights_sha256, [pictures.name, *renderings],
-                reopen=arguments.reopen_test, writable=checkpoint.model_id == checkpoint.folder.resolve().name,
-            )  # fmt: skip
+                checkpoint.folder,
+                checkpoint.weights_sha256,
+                [pictures.name, *renderings],
+                reopen=arguments.reopen_test,
+                writable=checkpoint.model_id == checkpoint.folder.resolve().name,
+            )
         found.append((role, opening))
     return found[0]
 

@@ -126,8 +126,9 @@ def threshold_curves(scores: Scores, decision: Decision) -> Figure:
     figure, axes = new_axes(6.4, 4.4)
     threshold = np.linspace(0, 1, 501)
     probability = probability_of(scores, decision)
-    for label, (colour, _), name, style in zip((0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), ("--", "-"),
-                                               strict=True):  # fmt: skip
+    for label, (colour, _), name, style in zip(
+        (0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), ("--", "-"), strict=True
+    ):
         values = np.sort(probability[scores.labels == label])
         below = np.searchsorted(values, threshold, side="left")
         right = below if label == 0 else len(values) - below
@@ -151,8 +152,16 @@ def reliability_diagram(scores: Scores, decision: Decision, ece: dict | None = N
     low, high = wilson(np.round(observed * count), count)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
     label = "pictures in ten bins" if not ece else f"binned ECE {ece['binned']:.3f} (adaptive {ece['adaptive']:.3f})"
-    axes.errorbar(table["mean_probability"], observed, yerr=np.abs([observed - low, high - observed]), fmt="o",
-                  color=BLUE, markersize=6, capsize=3, label=label)  # fmt: skip
+    axes.errorbar(
+        table["mean_probability"],
+        observed,
+        yerr=np.abs([observed - low, high - observed]),
+        fmt="o",
+        color=BLUE,
+        markersize=6,
+        capsize=3,
+        label=label,
+    )
     for x, y, number in zip(table["mean_probability"], observed, count, strict=True):
         axes.annotate(str(number), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=8, color=GREY)
     _unit(axes, "Mean probability of pneumonia", "Observed share of pneumonia", None)
@@ -167,10 +176,18 @@ def score_histograms(scores: Scores, decision: Decision) -> Figure:
     for label, (colour, name) in enumerate(CLASS_STYLE):
         values = probability[scores.labels == label]
         axes.hist(values, edges, color=colour, alpha=0.35)
-        axes.hist(values, edges, color=colour, histtype="step", linewidth=1.6, linestyle=("-", "--")[label],
-                  label=f"{name} ({len(values)})")  # fmt: skip
-    axes.axvline(decision.threshold, color=GREY, linestyle="--", linewidth=1.2,
-                 label=f"threshold {decision.threshold:.3f}")  # fmt: skip
+        axes.hist(
+            values,
+            edges,
+            color=colour,
+            histtype="step",
+            linewidth=1.6,
+            linestyle=("-", "--")[label],
+            label=f"{name} ({len(values)})",
+        )
+    axes.axvline(
+        decision.threshold, color=GREY, linestyle="--", linewidth=1.2, label=f"threshold {decision.threshold:.3f}"
+    )
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="Probability of pneumonia", ylabel="Pictures", xlim=(0, 1))
@@ -191,7 +208,11 @@ def decision_curve(scores: Scores, decision: Decision) -> Figure:
     axes.plot(odds_at, share - (1 - share) * weight, color=ORANGE, linewidth=1.5, linestyle="--", label="treat all")
     axes.axhline(0, color=GREY, linewidth=1.2, linestyle=":", label="treat none")
     axes.axvline(decision.threshold, color=GREY, linewidth=1, linestyle="-.", label="default threshold")
-    axes.set(xlabel="Threshold probability at which one would act", ylabel="Net benefit per picture",
-             xlim=(0, 1), ylim=(-0.05, max(0.1, share * 1.1)))  # fmt: skip
+    axes.set(
+        xlabel="Threshold probability at which one would act",
+        ylabel="Net benefit per picture",
+        xlim=(0, 1),
+        ylim=(-0.05, max(0.1, share * 1.1)),
+    )
     axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure

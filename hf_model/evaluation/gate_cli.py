@@ -83,8 +83,9 @@ def _pictures(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Any:
     """The radiographs; ValueError for pictures of the checkpoint's own test split, which only an evaluation opens."""
     from hf_model.evaluation.picture_set import PictureSet
 
-    options = {name: getattr(arguments, name)
-               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
+    options = {
+        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
+    }
     pictures = PictureSet.open(arguments.radiographs, arguments.split, **options)
     if Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == sealing.TEST:
         raise ValueError(f"{arguments.radiographs} holds pictures of this checkpoint's own test split; name another.")

@@ -48,12 +48,7 @@ def gate_record(classifier: Classifier, radiographs: Iterable[tuple[str, bytes]]
         if name in BARS:
             groups[name]["bar"] = " ".join(map(str, BARS[name]))
             groups[name]["bar_met"] = meets(name, groups[name]["held_back"]["value"])
-    return {
-        "weights_sha256": classifier.model_hash,
-        "engine": classifier.engine_name,
-        "groups": groups,
-        "kinds": kinds,
-    }
+    return {"weights_sha256": classifier.model_hash, "engine": classifier.engine_name, "groups": groups, "kinds": kinds}
 
 
 def tally(results: Iterable[Prediction | Failure]) -> dict[str, Any]:

@@ -35,8 +35,9 @@ def evaluation_record(
         raise ValueError("There are no pictures to evaluate.")
     probability, labels = probability_of(scores, decision), scores.labels
     thresholds = _thresholds(decision)
-    drawn = _replicates(probability, scores, [value for value in thresholds.values() if value is not None],
-                        seed, replicates)  # fmt: skip
+    drawn = _replicates(
+        probability, scores, [value for value in thresholds.values() if value is not None], seed, replicates
+    )
     both = 0 < labels.sum() < len(labels)
     return {
         "n": len(scores),

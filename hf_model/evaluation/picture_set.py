@@ -24,9 +24,11 @@ from hf_model.radiograph import Radiograph, UnreadableRadiograph, read_radiograp
 
 PERTURBATIONS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {
     "blurred": ("Gaussian blur of 1 px at the model's size", lambda p: p.filter(ImageFilter.GaussianBlur(1))),
-    "sharpened": ("unsharp mask of 2 px, 150 %, at the model's size",
-                  lambda p: p.filter(ImageFilter.UnsharpMask(2, 150, 0))),
-}  # fmt: skip
+    "sharpened": (
+        "unsharp mask of 2 px, 150 %, at the model's size",
+        lambda p: p.filter(ImageFilter.UnsharpMask(2, 150, 0)),
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +181,9 @@ def score_perturbed(classifier: Classifier, pictures: PictureSet, scored: Scored
     result = {}
     for name, (_, change) in PERTURBATIONS.items():
         sources = (_changed(classifier, pictures, row, change) for row in scored.rows)
-        found = list(tqdm(classifier.predict_batch(sources, heat_map=False), total=len(scored.rows), desc=name,
-                          disable=None))  # fmt: skip
+        found = list(
+            tqdm(classifier.predict_batch(sources, heat_map=False), total=len(scored.rows), desc=name, disable=None)
+        )
         logits = np.array([prediction.logits for prediction in found])
         result[name] = Scores(logits, scored.scores.labels, scored.scores.names, scored.scores.patients)
     return result

@@ -59,27 +59,38 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    options = {name: getattr(arguments, name)
-               for name in ("image_column", "label_column", "patient_column", "patient_pattern")}  # fmt: skip
+    options = {
+        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
+    }
     pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)
     facts = {
-        "command": command, "dataset": pictures.name, "split": pictures.split, "data_sha256": pictures.sha256(),
-        "weights_sha256": checkpoint.weights_sha256, "engine": classifier.engine_name,
-        "unreadable": len(scored.failures), "refused": len(scored.refused),
+        "command": command,
+        "dataset": pictures.name,
+        "split": pictures.split,
+        "data_sha256": pictures.sha256(),
+        "weights_sha256": checkpoint.weights_sha256,
+        "engine": classifier.engine_name,
+        "unreadable": len(scored.failures),
+        "refused": len(scored.refused),
         "patients_known": all(scored.scores.patients),
-    }  # fmt: skip
+    }
     decision = refit(
-        scored.scores, target_sensitivity=arguments.target_sensitivity, confidence=arguments.confidence,
-        seed=arguments.seed, provenance=facts | {"recalibrated": True},
-    )  # fmt: skip
+        scored.scores,
+        target_sensitivity=arguments.target_sensitivity,
+        confidence=arguments.confidence,
+        seed=arguments.seed,
+        provenance=facts | {"recalibrated": True},
+    )
     before = evaluation_record(scored.scores, checkpoint.decision, replicates=200)
     write_recalibrated(checkpoint.folder, target, decision, scored.scores, checkpoint.metrics or {}, facts)
     _write_presentation(target)
-    return [*left_out_lines([name for name, _ in scored.failures], scored.refused),
-            *_summary(checkpoint, before, decision, facts, target)]  # fmt: skip
+    return [
+        *left_out_lines([name for name, _ in scored.failures], scored.refused),
+        *_summary(checkpoint, before, decision, facts, target),
+    ]
 
 
 def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:

@@ -15,10 +15,14 @@ def comparison(content: dict[str, Any]) -> Section | None:
         return None
     names = ("auc", "average_precision", "accuracy", "sensitivity", "specificity", "balanced_accuracy", "brier")
     rows = [
-        [name.replace("_", " ").replace("auc", "AUC"), _four(found[name]["first"]), _four(found[name]["second"]),
-         number({"value": found[name]["difference"], "interval": found[name]["interval"]}, 4)]
+        [
+            name.replace("_", " ").replace("auc", "AUC"),
+            _four(found[name]["first"]),
+            _four(found[name]["second"]),
+            number({"value": found[name]["difference"], "interval": found[name]["interval"]}, 4),
+        ]
         for name in names
-    ]  # fmt: skip
+    ]
     head = ["Figure", found["first"], found["second"], "Difference, 95 % interval"]
     exact = found["mcnemar"]["all"]
     sentence = (

@@ -49,10 +49,15 @@ def _further(shown: dict[str, Any]) -> str:
         for name, point in shown.items()
     ]
     others = [
-        [POINT[name], rate(point["f1"]), rate(point["balanced_accuracy"]), number(point.get("lr_positive"), 2),
-         number(point.get("lr_negative"), 3)]
+        [
+            POINT[name],
+            rate(point["f1"]),
+            rate(point["balanced_accuracy"]),
+            number(point.get("lr_positive"), 2),
+            number(point.get("lr_negative"), 3),
+        ]
         for name, point in shown.items()
-    ]  # fmt: skip
+    ]
     head = ["Point", "F1", "Balanced accuracy", "Likelihood ratio +", "Likelihood ratio -"]
     first = table(head, others, "Intervals: bootstrap over patients; log method for likelihood ratios.")
     head = ["Point", "Sensitivity", "Specificity", "Accuracy"]
@@ -127,10 +132,16 @@ def calibration(content: dict[str, Any], images: dict[str, str]) -> Section:
         }.items()
         if stem in images
     )
-    note = text("Probabilities are calibrated at the calibration set's share of pneumonia, "
-                f"{_share(content)}; where it differs here, they are off by that difference.", "note")  # fmt: skip
-    return Section("calibration", "Calibration and net benefit", table(["Figure", "Value"], rows) + note
-                   + f'<div class="figures">{drawn}</div>')  # fmt: skip
+    note = text(
+        "Probabilities are calibrated at the calibration set's share of pneumonia, "
+        f"{_share(content)}; where it differs here, they are off by that difference.",
+        "note",
+    )
+    return Section(
+        "calibration",
+        "Calibration and net benefit",
+        table(["Figure", "Value"], rows) + note + f'<div class="figures">{drawn}</div>',
+    )
 
 
 def _share(content: dict[str, Any]) -> str:
@@ -147,10 +158,16 @@ def subgroups(content: dict[str, Any]) -> Section | None:
     )
     for column, groups in content["subgroups"].items():
         rows = [
-            [name, f"{group['n']} / {group['patients']}", f"{group['normal']} / {group['pneumonia']}",
-             rate(group["sensitivity"]), rate(group["specificity"]), _auc(group)]
+            [
+                name,
+                f"{group['n']} / {group['patients']}",
+                f"{group['normal']} / {group['pneumonia']}",
+                rate(group["sensitivity"]),
+                rate(group["specificity"]),
+                _auc(group),
+            ]
             for name, group in groups.items()
-        ]  # fmt: skip
+        ]
         head = ["Group", "Pictures / patients", "Normal / pneumonia", "Sensitivity", "Specificity", "AUC"]
         body += f"<h3>By {escape(column)}</h3>{table(head, rows)}"
     return Section("subgroups", "Subgroups", body)
@@ -174,9 +191,17 @@ def stability(content: dict[str, Any]) -> Section | None:
         largest = f"{entry['largest_difference']:.3f}<small>{escape(entry['largest_difference_name'])}</small>"
         signed = f"<small>with its sign {entry['mean_difference']['all']:+.3f}</small>"
         mean = f"{entry['mean_absolute_difference']:.3f}{signed}"
-        rows.append([Markup(f"{escape(name)}<small>{entry['n']} pictures</small>"), Markup(mean), Markup(largest),
-                     Markup(f"{flips['count']} ({percent(flips['rate']['value'])}){split}"),
-                     number(record["auc"]), rate(point["sensitivity"]), rate(point["specificity"])])  # fmt: skip
+        rows.append(
+            [
+                Markup(f"{escape(name)}<small>{entry['n']} pictures</small>"),
+                Markup(mean),
+                Markup(largest),
+                Markup(f"{flips['count']} ({percent(flips['rate']['value'])}){split}"),
+                number(record["auc"]),
+                rate(point["sensitivity"]),
+                rate(point["specificity"]),
+            ]
+        )
     head = [
         "Same pictures as",
         "Mean difference",
@@ -186,8 +211,10 @@ def stability(content: dict[str, Any]) -> Section | None:
         "Sensitivity",
         "Specificity",
     ]
-    lead = text("How far the probability moves when only the rendering of a picture changes: how it was resized, "
-                "compressed, blurred or sharpened. It should hardly move.")  # fmt: skip
+    lead = text(
+        "How far the probability moves when only the rendering of a picture changes: how it was resized, "
+        "compressed, blurred or sharpened. It should hardly move."
+    )
     notes = "".join(text(f"{name}: {how}.", "note") for name, how in content.get("perturbation_notes", {}).items())
     body = lead + table(head, rows) + notes + _originals(content.get("originals"))
     return Section("stability", "Other renderings of the same pictures", body)

@@ -17,11 +17,17 @@ def _engines(engines: dict[str, dict[str, dict[str, Any]]]) -> str:
     if not engines:
         return ""
     rows = [
-        [engine, name, f"{found['max_logit_difference']:.1e}", f"{found['max_probability_difference']:.1e}",
-         f"{found['flips']} of {found['n']}", found["flips_outside_band"]]
+        [
+            engine,
+            name,
+            f"{found['max_logit_difference']:.1e}",
+            f"{found['max_probability_difference']:.1e}",
+            f"{found['flips']} of {found['n']}",
+            found["flips_outside_band"],
+        ]
         for engine, parts in engines.items()
         for name, found in parts.items()
-    ]  # fmt: skip
+    ]
     band = next(iter(next(iter(engines.values())).values()))["band"]
     lead = text(
         "Every figure of this page is from torch in float32. The exported graph, in each precision that the machine "
@@ -36,10 +42,14 @@ def _checks(checks: dict[str, dict[str, Any]]) -> str:
     if not checks:
         return ""
     rows = [
-        [name, found["n"], *(rate(found[kind]) for kind in ("flagged", "refused", "feature_gate", "cheap_checks")),
-         ", ".join(f"{code} {count}" for code, count in found["codes"].items()) or "none"]
+        [
+            name,
+            found["n"],
+            *(rate(found[kind]) for kind in ("flagged", "refused", "feature_gate", "cheap_checks")),
+            ", ".join(f"{code} {count}" for code, count in found["codes"].items()) or "none",
+        ]
         for name, found in checks.items()
-    ]  # fmt: skip
+    ]
     lead = text(
         "Uploads are checked before they are answered. These pictures are of the data set that the model was trained "
         "on, so what is held up here is a false alarm, if the data set holds nothing else (it is counted in every "

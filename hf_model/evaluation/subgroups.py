@@ -68,8 +68,9 @@ def group_names(values: Sequence[Any]) -> list[str]:
 
 
 def _quarters(values: Sequence[Any], edges: np.ndarray) -> list[str]:
-    labels = [f"{part}. quarter: {low:g} to {high:g}" for part, low, high in zip(range(1, 5), edges, edges[1:],
-                                                                                  strict=False)]  # fmt: skip
+    labels = [
+        f"{part}. quarter: {low:g} to {high:g}" for part, low, high in zip(range(1, 5), edges, edges[1:], strict=False)
+    ]
     return [
         "not given"
         if value in (None, "") or value != value

@@ -55,9 +55,17 @@ def _study(arguments: argparse.Namespace, command: str):
     data = DataArguments(**{name: getattr(arguments, name) for name in names})
     budget = Budget(**{name: getattr(arguments, name) for name in Budget.__dataclass_fields__})
     options = Options(
-        data, Path(arguments.output), arguments.base_model, arguments.only, arguments.changes, arguments.seeds,
-        arguments.sizes, arguments.minutes, budget, arguments.report_to,
-    )  # fmt: skip
+        data,
+        Path(arguments.output),
+        arguments.base_model,
+        arguments.only,
+        arguments.changes,
+        arguments.seeds,
+        arguments.sizes,
+        arguments.minutes,
+        budget,
+        arguments.report_to,
+    )
     return Study(options, command)
 
 
@@ -70,14 +78,28 @@ def parser() -> argparse.ArgumentParser:
         epilog=NOT_A_DEVICE,
     )
     made.add_argument("--dataset", required=True, help="Hub id or folder")
-    made.add_argument("--renderings", nargs="+", default=[], metavar="FOLDER",
-                      help="further renderings of the pictures, also for validation")  # fmt: skip
+    made.add_argument(
+        "--renderings",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="further renderings of the pictures, also for validation",
+    )
     made.add_argument("--output", required=True, help="folder for the runs, experiments.csv, .md, .png and .svg")
-    made.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP",
-                      help=f"of {', '.join(GROUPS)}; default: all")  # fmt: skip
-    made.add_argument("--changes", nargs="+", metavar="KEY",
-                      help="only these (the column `key` of experiments.csv) and their references, "
-                      "for example without-flip")  # fmt: skip
+    made.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=list(GROUPS),
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; default: all",
+    )
+    made.add_argument(
+        "--changes",
+        nargs="+",
+        metavar="KEY",
+        help="only these (the column `key` of experiments.csv) and their references, for example without-flip",
+    )
     made.add_argument("--seeds", type=int, default=3, help="runs of every change")
     made.add_argument("--minutes", type=float, help="begin no further run after them")
     made.add_argument("--base_model", default="efficientnet-lite0", help="as in train.py")

@@ -117,26 +117,48 @@ class Laboratory:
             pictures, learned = work(change, base, study, arguments, recorder)
         seconds = time.perf_counter() - start
         return {
-            "change": change.key, "seed": seed, "pictures": pictures, "image_size": base.preprocessing.height,
-            "epochs": learned.epochs, "seconds": round(seconds, 2),
+            "change": change.key,
+            "seed": seed,
+            "pictures": pictures,
+            "image_size": base.preprocessing.height,
+            "epochs": learned.epochs,
+            "seconds": round(seconds, 2),
             "seconds_per_epoch": round(learned.seconds / max(learned.epochs, 1), 3),
             "learning_parameters": learned.parameters,
             "margins": [{k: np.round(v, 5).tolist() for k, v in one.items()} for one in recorder.seen],
-        }  # fmt: skip
+        }
 
     def _arguments(self, change: Change, seed: int, out: str) -> FineTuningArguments:
         budget, settings = self.budget, dict(change.training)
         if change.kind == "scratch":
-            settings |= {"head_epochs": 0, "num_train_epochs": budget.baseline_epochs, "learning_rate": 1e-3,
-                         "layer_decay": 1.0, "head_multiplier": 1.0}  # fmt: skip
+            settings |= {
+                "head_epochs": 0,
+                "num_train_epochs": budget.baseline_epochs,
+                "learning_rate": 1e-3,
+                "layer_decay": 1.0,
+                "head_multiplier": 1.0,
+            }
         elif settings.get("num_train_epochs") == 0:
             settings |= {"head_views": 1 + budget.epochs}  # as many looks at a picture as the others have
-        return FineTuningArguments(**({
-            "output_dir": out, "seed": seed, "head_epochs": budget.head_epochs, "head_views": 1,
-            "num_train_epochs": budget.epochs, "save_strategy": "no", "load_best_model_at_end": False,
-            "early_stopping_patience": 0, "disable_tqdm": True, "report_to": self.report_to,
-            "run_name": f"{change.key}-seed{seed}", "project": "chest-xray-experiments",
-        } | settings))  # fmt: skip
+        return FineTuningArguments(
+            **(
+                {
+                    "output_dir": out,
+                    "seed": seed,
+                    "head_epochs": budget.head_epochs,
+                    "head_views": 1,
+                    "num_train_epochs": budget.epochs,
+                    "save_strategy": "no",
+                    "load_best_model_at_end": False,
+                    "early_stopping_patience": 0,
+                    "disable_tqdm": True,
+                    "report_to": self.report_to,
+                    "run_name": f"{change.key}-seed{seed}",
+                    "project": "chest-xray-experiments",
+                }
+                | settings
+            )
+        )
 
     @contextlib.contextmanager
     def _tracked(self, change: Change, seed: int) -> Iterator[None]:
@@ -177,13 +199,21 @@ class Laboratory:
     def _train_head(self, head: nn.Module, train: FeatureRows, base, study, arguments, recorder) -> _Learned:
         """Stage one of train.py."""
         settings = replace_values(
-            arguments, num_train_epochs=arguments.head_epochs, learning_rate=arguments.head_learning_rate,
-            per_device_train_batch_size=128, label_names=["labels"],
-        )  # fmt: skip
+            arguments,
+            num_train_epochs=arguments.head_epochs,
+            learning_rate=arguments.head_learning_rate,
+            per_device_train_batch_size=128,
+            label_names=["labels"],
+        )
         trainer = PneumoniaTrainer(
-            model=head, args=settings, train_dataset=train, eval_dataset=self._validation_features(base, study),
-            compute_metrics=recorder, class_weights=class_weights(train.labels.numpy()), loss=settings.loss,
-        )  # fmt: skip
+            model=head,
+            args=settings,
+            train_dataset=train,
+            eval_dataset=self._validation_features(base, study),
+            compute_metrics=recorder,
+            class_weights=class_weights(train.labels.numpy()),
+            loss=settings.loss,
+        )
         set_seed(arguments.seed)
         start = time.perf_counter()
         with one_thread():

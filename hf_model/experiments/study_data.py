@@ -56,9 +56,14 @@ class StudyData:
 
 
 def load(
-    arguments: DataArguments, preprocessing: Preprocessing, like: StudyData | None = None, *, seed: int, pictures: int,
+    arguments: DataArguments,
+    preprocessing: Preprocessing,
+    like: StudyData | None = None,
+    *,
+    seed: int,
+    pictures: int,
     validation: int,
-) -> StudyData:  # fmt: skip
+) -> StudyData:
     """Decode (or map) development at one size; the same patients are chosen whatever the size.
 
     Args:

@@ -84,20 +84,32 @@ class Summary:
         worst = min(by_view, key=by_view.get)
         spread = [np.std([known.hard(m) for m in run["margins"][-LAST:]]) for run in runs]
         return {
-            "group": group, "change": change.text, "key": change.key, "reference": is_reference,
-            "accuracy": _mean(own, "accuracy"), "loss": _mean(own, "loss"),
-            "auc": by_view[known.own], "auc_interval": self.interval(best, [known.own]),
-            "precision": _mean(own, "precision"), "recall": _mean(own, "recall"),
-            "hard_auc": float(np.mean(hard)), "hard_auc_interval": self.interval(best, known.harder),
-            "auc_by_view": by_view, "worst_view": worst, "worst_auc": by_view[worst],
+            "group": group,
+            "change": change.text,
+            "key": change.key,
+            "reference": is_reference,
+            "accuracy": _mean(own, "accuracy"),
+            "loss": _mean(own, "loss"),
+            "auc": by_view[known.own],
+            "auc_interval": self.interval(best, [known.own]),
+            "precision": _mean(own, "precision"),
+            "recall": _mean(own, "recall"),
+            "hard_auc": float(np.mean(hard)),
+            "hard_auc_interval": self.interval(best, known.harder),
+            "auc_by_view": by_view,
+            "worst_view": worst,
+            "worst_auc": by_view[worst],
             "difference": None if is_reference else self.difference(runs, reference),
             "epochs": float(np.mean([run["epochs"] for run in runs])),
             "seconds_per_epoch": float(np.mean([run["seconds_per_epoch"] for run in runs])),
             "seconds": float(np.mean([run["seconds"] for run in runs])),
-            "spread_epochs": float(np.mean(spread)), "spread_seeds": float(np.std(hard)) if len(hard) > 1 else None,
-            "seeds": len(runs), "pictures": runs[0]["pictures"], "image_size": runs[0]["image_size"],
+            "spread_epochs": float(np.mean(spread)),
+            "spread_seeds": float(np.std(hard)) if len(hard) > 1 else None,
+            "seeds": len(runs),
+            "pictures": runs[0]["pictures"],
+            "image_size": runs[0]["image_size"],
             "learning_parameters": runs[0]["learning_parameters"],
-        }  # fmt: skip
+        }
 
     def best(self, run: dict[str, Any]) -> dict[str, Any]:
         """Margins of the epoch with the highest mean AUC on the harder views; of equal ones the first."""

@@ -16,8 +16,24 @@ from hf_model.experiments.plan import QUESTIONS
 from hf_model.experiments.summary import LAST, Summary
 
 Rows = list[dict[str, Any]]
-HEAD = ("Change", "Harder AUC", "Against the reference", "Worst view", "AUC", "Accuracy", "Loss", "Precision",
-        "Recall", "Epochs", "s/epoch", "Spread, epochs", "Spread, seeds", "Seeds", "Pictures", "px")  # fmt: skip
+HEAD = (
+    "Change",
+    "Harder AUC",
+    "Against the reference",
+    "Worst view",
+    "AUC",
+    "Accuracy",
+    "Loss",
+    "Precision",
+    "Recall",
+    "Epochs",
+    "s/epoch",
+    "Spread, epochs",
+    "Spread, seeds",
+    "Seeds",
+    "Pictures",
+    "px",
+)
 LEGEND = (
     "Figures are means over seeds at each seed's best epoch, on held-out development patients; the test split was not "
     "decoded. AUC, accuracy, loss (natural logarithm, unweighted), precision and recall (at 0.5) are on the data set's "
@@ -112,14 +128,26 @@ def _table(rows: Rows) -> str:
         against = "reference" if row["reference"] else "no seed in common"
         if change:
             against = f"{change['value']:+.4f}{_span(change['interval'], '+.4f')}"
-        lines.append([
-            row["change"], f"{row['hard_auc']:.4f}{_span(row['hard_auc_interval'])}", against,
-            f"{row['worst_auc']:.4f} ({row['worst_view']})", f"{row['auc']:.4f}{_span(row['auc_interval'])}",
-            f"{row['accuracy']:.3f}", f"{row['loss']:.3f}", f"{row['precision']:.3f}", f"{row['recall']:.3f}",
-            f"{row['epochs']:g}", f"{row['seconds_per_epoch']:.1f}", f"{row['spread_epochs']:.4f}",
-            "" if row["spread_seeds"] is None else f"{row['spread_seeds']:.4f}", str(row["seeds"]),
-            str(row["pictures"]), str(row["image_size"]),
-        ])  # fmt: skip
+        lines.append(
+            [
+                row["change"],
+                f"{row['hard_auc']:.4f}{_span(row['hard_auc_interval'])}",
+                against,
+                f"{row['worst_auc']:.4f} ({row['worst_view']})",
+                f"{row['auc']:.4f}{_span(row['auc_interval'])}",
+                f"{row['accuracy']:.3f}",
+                f"{row['loss']:.3f}",
+                f"{row['precision']:.3f}",
+                f"{row['recall']:.3f}",
+                f"{row['epochs']:g}",
+                f"{row['seconds_per_epoch']:.1f}",
+                f"{row['spread_epochs']:.4f}",
+                "" if row["spread_seeds"] is None else f"{row['spread_seeds']:.4f}",
+                str(row["seeds"]),
+                str(row["pictures"]),
+                str(row["image_size"]),
+            ]
+        )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -140,15 +168,17 @@ def plot(groups: dict[str, Rows]) -> Figure:
         shown = rows[::-1]
         _intervals(left, [(row["hard_auc"], row["hard_auc_interval"], row["reference"]) for row in shown])
         changes = [row["difference"] or {"value": 0.0 if row["reference"] else None, "interval": None} for row in shown]
-        _intervals(right, [(one["value"], one["interval"], row["reference"])
-                           for one, row in zip(changes, shown, strict=True)])  # fmt: skip
+        _intervals(
+            right, [(one["value"], one["interval"], row["reference"]) for one, row in zip(changes, shown, strict=True)]
+        )
         right.axvline(0, color=GREY, linewidth=1, linestyle="--")
         names = [row["change"] + (" (reference)" if row["reference"] else "") for row in shown]
         left.set_yticks(range(len(rows)), names, fontsize=8)
         right.set_yticks(range(len(rows)), [])
         left.set_title(QUESTIONS[group], fontsize=10, loc="left")
-    for axes, label in zip(panels[-1], ("mean AUC on the harder development views", "difference from the reference"),
-                           strict=True):  # fmt: skip
+    for axes, label in zip(
+        panels[-1], ("mean AUC on the harder development views", "difference from the reference"), strict=True
+    ):
         axes.set_xlabel(f"{label} (95 % interval)", fontsize=9)
     return figure
 

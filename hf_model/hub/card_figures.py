@@ -90,8 +90,16 @@ def calibration(run: Run) -> str:
         for name, record in records.items()
         if record
     ]
-    head = ["Set", "Share of pneumonia", "Mean probability", "Brier score", "ECE", "ECE if perfectly calibrated",
-            "Adaptive ECE", "Debiased RMS error"]  # fmt: skip
+    head = [
+        "Set",
+        "Share of pneumonia",
+        "Mean probability",
+        "Brier score",
+        "ECE",
+        "ECE if perfectly calibrated",
+        "Adaptive ECE",
+        "Debiased RMS error",
+    ]
     diagram = "figures/reliability.png"
     parts = [text, *([markdown_table(head, rows)] if rows else [])]
     parts += [f"![Reliability diagram]({diagram})"] if (run.folder / diagram).is_file() else []
@@ -176,11 +184,16 @@ def _partitions(run: Run) -> str:
     records = {label: run.metrics.get(key) for key, label in names.items()}
     records |= {f"test, {name}": record for name, record in run.tests.items()}
     rows = [
-        [name, record.get("n"), record.get("patients"), with_interval(record.get("auc")),
-         *(_at(record, "default", rate) for rate in ("sensitivity", "specificity"))]
+        [
+            name,
+            record.get("n"),
+            record.get("patients"),
+            with_interval(record.get("auc")),
+            *(_at(record, "default", rate) for rate in ("sensitivity", "specificity")),
+        ]
         for name, record in records.items()
         if record
-    ]  # fmt: skip
+    ]
     head = ["Set", "Pictures", "Patients", "AUC", "Sensitivity", "Specificity"]
     return markdown_table(head, rows) if rows else ""
 

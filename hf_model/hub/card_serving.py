@@ -15,23 +15,41 @@ def serving(run: Run) -> str:
 
 def _engines(engines: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     rows = [
-        [engine, name, found["n"], f"{found['max_logit_difference']:.1e}", f"{found['max_probability_difference']:.1e}",
-         found["flips"], found["flips_outside_band"]]
+        [
+            engine,
+            name,
+            found["n"],
+            f"{found['max_logit_difference']:.1e}",
+            f"{found['max_probability_difference']:.1e}",
+            found["flips"],
+            found["flips_outside_band"],
+        ]
         for engine, parts in engines.items()
         for name, found in parts.items()
-    ]  # fmt: skip
+    ]
     if not rows:
         return []
     band = next(iter(next(iter(engines.values())).values()))["band"]
-    head = ["Engine", "Rendering", "Pictures", "Largest difference of a logit", "of a probability",
-            "Decisions that change", f"... more than {band:g} from the threshold"]  # fmt: skip
+    head = [
+        "Engine",
+        "Rendering",
+        "Pictures",
+        "Largest difference of a logit",
+        "of a probability",
+        "Decisions that change",
+        f"... more than {band:g} from the threshold",
+    ]
     text = "Every figure here is from torch in float32. The exported graph on the same test pictures:"
     return [text, markdown_table(head, rows)]
 
 
 def _checks(gate: dict[str, Any]) -> list[str]:
-    kinds = {"flagged": "Flagged", "refused": "Refused", "feature_gate": "By the feature gate",
-             "cheap_checks": "By pixels or header"}  # fmt: skip
+    kinds = {
+        "flagged": "Flagged",
+        "refused": "Refused",
+        "feature_gate": "By the feature gate",
+        "cheap_checks": "By pixels or header",
+    }
     rows = [
         [name, found["n"], *(with_interval(found[kind]) for kind in kinds)]
         for name, found in (gate.get("test") or {}).items()

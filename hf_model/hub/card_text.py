@@ -16,11 +16,26 @@ SPLITS = {
     "test": "test",
 }
 HYPERPARAMETERS = (
-    "head_epochs", "head_learning_rate", "unfreeze_blocks", "num_train_epochs", "learning_rate", "layer_decay",
-    "head_multiplier", "per_device_train_batch_size", "weight_decay", "label_smoothing_factor", "mixup", "ema_decay",
-    "lr_scheduler_type", "warmup_steps", "early_stopping_patience", "metric_for_best_model", "precision", "head",
+    "head_epochs",
+    "head_learning_rate",
+    "unfreeze_blocks",
+    "num_train_epochs",
+    "learning_rate",
+    "layer_decay",
+    "head_multiplier",
+    "per_device_train_batch_size",
+    "weight_decay",
+    "label_smoothing_factor",
+    "mixup",
+    "ema_decay",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "early_stopping_patience",
+    "metric_for_best_model",
+    "precision",
+    "head",
     "loss",
-)  # fmt: skip
+)
 KERMANY_DATA = """\
 Kermany, Zhang and Goldbaum (2018), chest X-rays of the data set "Labeled Optical Coherence Tomography (OCT) and Chest
 X-Ray Images for Classification", Mendeley Data v2, doi 10.17632/rscbjbr9sj.2, licence CC BY 4.0.

@@ -12,13 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForImageClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention, ImageClassifierOutputWithNoAttention
 
 from hf_model.config import BASELINE, ID2LABEL, LABEL2ID
@@ -158,9 +152,13 @@ def _config(backbone: PreTrainedConfig, features: int, head: str, image_size: in
     for key in ("id2label", "label2id", "architectures", "_name_or_path", "transformers_version", "dtype"):
         settings.pop(key, None)
     return ChestXrayConfig(
-        chest_xray_head=head, backbone_config=settings, features=int(features), image_size=image_size,
-        id2label=dict(ID2LABEL), label2id=dict(LABEL2ID),
-    )  # fmt: skip
+        chest_xray_head=head,
+        backbone_config=settings,
+        features=int(features),
+        image_size=image_size,
+        id2label=dict(ID2LABEL),
+        label2id=dict(LABEL2ID),
+    )
 
 
 def _register() -> None:

@@ -14,9 +14,13 @@ SYMBOL = {LIKELY: "▲", NOT_LIKELY: "○", REFER: "◆"}
 
 
 def answer_card(
-    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None,
+    answer: str,
+    probability: float,
+    threshold: float,
+    decision: Decision,
+    performance: Performance | None,
     population: Population | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """The card as HTML.
 
     answer is one of the three of ``Decision.answer``; probability and threshold are 0 to 1; performance is measured at
@@ -68,9 +72,13 @@ def _zone_names(low: float, high: float) -> str:
 
 
 def meaning(
-    answer: str, probability: float, threshold: float, decision: Decision, performance: Performance | None,
+    answer: str,
+    probability: float,
+    threshold: float,
+    decision: Decision,
+    performance: Performance | None,
     population: Population | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """What the answer means, in plain words with the held-out figures, as HTML paragraphs."""
     parts = [_why(answer, probability, threshold, decision, whom.many(population))]
     if performance is None:

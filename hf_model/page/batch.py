@@ -53,9 +53,14 @@ class Row:
 
 
 def run(
-    classifier: Classifier, items: Iterable[Item], *, threshold: float | None = None, heat_map: bool = False,
-    override: bool = False, thumbnails: bool = True,
-) -> Iterator[Row]:  # fmt: skip
+    classifier: Classifier,
+    items: Iterable[Item],
+    *,
+    threshold: float | None = None,
+    heat_map: bool = False,
+    override: bool = False,
+    thumbnails: bool = True,
+) -> Iterator[Row]:
     """Rows in the order of ``items``, as they are done.
 
     threshold: 0 to 1 (None: the checkpoint's own). override: answer flagged pictures too. What a file holds never

@@ -13,8 +13,14 @@ from hf_model.page.text import escape, percent, rounded
 BINS = 20
 SHOWN_ROWS = 1000
 """More rows make a phone's browser slow; the downloads hold all."""
-COLUMNS = (("number", "#"), (None, "Picture"), ("name", "File"), ("answer", "Answer"), ("probability", "Probability"),
-           (None, "Remarks"))  # fmt: skip
+COLUMNS = (
+    ("number", "#"),
+    (None, "Picture"),
+    ("name", "File"),
+    ("answer", "Answer"),
+    ("probability", "Probability"),
+    (None, "Remarks"),
+)
 ORDER = {LIKELY: 0, REFER: 1, NOT_LIKELY: 2}
 
 
@@ -98,10 +104,11 @@ def table(rows: Sequence[Row]) -> str:
     Roles are spelt out because the narrow page lays rows out as cards, which takes a table's own roles away.
     """
     head = "".join(
-        f'<th scope="col" role="columnheader"><button type="button" data-sort="{key}">{label}</button></th>' if key
+        f'<th scope="col" role="columnheader"><button type="button" data-sort="{key}">{label}</button></th>'
+        if key
         else f'<th scope="col" role="columnheader">{label}</th>'
         for key, label in COLUMNS
-    )  # fmt: skip
+    )
     body = "".join(_row(number, row) for number, row in enumerate(rows[:SHOWN_ROWS], start=1))
     more = f"The first {SHOWN_ROWS:,} of {len(rows):,} files; " if len(rows) > SHOWN_ROWS else f"{len(rows):,} files; "
     return (

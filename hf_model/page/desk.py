@@ -85,14 +85,22 @@ class Desk:
             film = f"Upload a frontal chest film of a {whom.one(self.classifier.population)}, upright and not inverted."
             return note("stop", "No answer: this picture cannot be used", *reasons, film)
         if reading.blocked == "flag":
-            return note("warn", "Check this picture first", *reasons,
-                        "An answer for a picture of another kind means nothing, so it is hidden until you say that the "
-                        "picture is right.")  # fmt: skip
+            return note(
+                "warn",
+                "Check this picture first",
+                *reasons,
+                "An answer for a picture of another kind means nothing, so it is hidden until you say that the "
+                "picture is right.",
+            )
         warning = note("warn", "Shown although the input checks object", *reasons) if reasons else ""
         card = answer_card(
-            prediction.answer, prediction.probability, prediction.threshold, self.decision,
-            self.performance(prediction.threshold), self.classifier.population,
-        )  # fmt: skip
+            prediction.answer,
+            prediction.probability,
+            prediction.threshold,
+            self.decision,
+            self.performance(prediction.threshold),
+            self.classifier.population,
+        )
         return warning + card
 
     def pretest(self, reading: Reading, percent: float) -> str:
@@ -100,8 +108,14 @@ class Desk:
         prediction = reading.prediction
         performance = self.performance(prediction.threshold)
         pretest = min(max(percent, 1), 99) / 100
-        return pretest_panel(prediction.probability, pretest, self.decision, performance, prediction.answer,
-                             whom.many(self.classifier.population))  # fmt: skip
+        return pretest_panel(
+            prediction.probability,
+            pretest,
+            self.decision,
+            performance,
+            prediction.answer,
+            whom.many(self.classifier.population),
+        )
 
     def pictures(self, reading: Reading) -> str:
         """Original and heat map; the original alone while the answer is withheld."""
@@ -115,10 +129,13 @@ class Desk:
             ("Model", prediction.model_id),
             ("SHA-256 of the weights", prediction.model_hash),
             ("Engine", prediction.engine),
-            ("Time", f"{timing.total:.0f} ms (decode {timing.decode:.0f}, check and resize {timing.preprocess:.0f}, "
-                     f"model {timing.model:.0f})"),
+            (
+                "Time",
+                f"{timing.total:.0f} ms (decode {timing.decode:.0f}, check and resize {timing.preprocess:.0f}, "
+                f"model {timing.model:.0f})",
+            ),
             *reading.facts,
-        ]  # fmt: skip
+        ]
         if not reading.blocked:
             normal, pneumonia = prediction.logits
             facts.append(("Logits", f"normal {normal:.4f}, pneumonia {pneumonia:.4f}"))

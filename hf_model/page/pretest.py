@@ -11,9 +11,13 @@ OUT_OF = 1000
 
 
 def pretest_panel(
-    probability: float, pretest: float, decision: Decision, performance: Performance | None, answer: str,
+    probability: float,
+    pretest: float,
+    decision: Decision,
+    performance: Performance | None,
+    answer: str,
     many: str = "patients",
-) -> str:  # fmt: skip
+) -> str:
     """Post-test probability, PPV and NPV at ``pretest`` (strictly between 0 and 1) as HTML.
 
     The post-test probability uses the picture's own probability, PPV and NPV use only on which side of the threshold

@@ -99,26 +99,47 @@ def has_mcp() -> bool:
 def theme() -> gr.themes.Base:
     """Neutral greys, one blue-green accent, square corners, the system's own fonts."""
     accent = gr.themes.Color(
-        "#eef6f9", "#d6eaf1", "#aed5e4", "#7cbdd4", "#3f9bbb", "#1a7a9c", "#0b5673", "#094a63", "#083d52",
-        "#062f3f", "#04212d",
-    )  # fmt: skip
+        "#eef6f9",
+        "#d6eaf1",
+        "#aed5e4",
+        "#7cbdd4",
+        "#3f9bbb",
+        "#1a7a9c",
+        "#0b5673",
+        "#094a63",
+        "#083d52",
+        "#062f3f",
+        "#04212d",
+    )
     base = gr.themes.Base(
         primary_hue=accent, secondary_hue=accent, neutral_hue="slate", radius_size="sm", font=FONTS, font_mono=MONOSPACE
     )
     return base.set(
-        body_background_fill="var(--cxr-bg)", body_background_fill_dark="var(--cxr-bg)",
-        body_text_color="var(--cxr-ink)", body_text_color_dark="var(--cxr-ink)",
-        body_text_color_subdued="var(--cxr-muted)", body_text_color_subdued_dark="var(--cxr-muted)",
-        block_info_text_color="var(--cxr-muted)", block_info_text_color_dark="var(--cxr-muted)",
-        block_label_text_color="var(--cxr-ink)", block_label_text_color_dark="var(--cxr-ink)",
-        block_title_text_color="var(--cxr-ink)", block_title_text_color_dark="var(--cxr-ink)",
-        block_background_fill="var(--cxr-card)", block_background_fill_dark="var(--cxr-card)",
-        block_border_color="var(--cxr-line)", block_border_color_dark="var(--cxr-line)",
-        border_color_primary="var(--cxr-line)", border_color_primary_dark="var(--cxr-line)",
-        slider_color="var(--cxr-accent)", slider_color_dark="var(--cxr-accent)",
-        button_primary_background_fill="*primary_600", button_primary_background_fill_dark="*primary_600",
-        button_primary_text_color="white", button_primary_text_color_dark="white",
-    )  # fmt: skip
+        body_background_fill="var(--cxr-bg)",
+        body_background_fill_dark="var(--cxr-bg)",
+        body_text_color="var(--cxr-ink)",
+        body_text_color_dark="var(--cxr-ink)",
+        body_text_color_subdued="var(--cxr-muted)",
+        body_text_color_subdued_dark="var(--cxr-muted)",
+        block_info_text_color="var(--cxr-muted)",
+        block_info_text_color_dark="var(--cxr-muted)",
+        block_label_text_color="var(--cxr-ink)",
+        block_label_text_color_dark="var(--cxr-ink)",
+        block_title_text_color="var(--cxr-ink)",
+        block_title_text_color_dark="var(--cxr-ink)",
+        block_background_fill="var(--cxr-card)",
+        block_background_fill_dark="var(--cxr-card)",
+        block_border_color="var(--cxr-line)",
+        block_border_color_dark="var(--cxr-line)",
+        border_color_primary="var(--cxr-line)",
+        border_color_primary_dark="var(--cxr-line)",
+        slider_color="var(--cxr-accent)",
+        slider_color_dark="var(--cxr-accent)",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+    )
 
 
 def launch_options() -> dict[str, Any]:

@@ -80,8 +80,7 @@ def _read(picture: Image.Image, kind: str, name: str, target_side: int | None) -
     # A JPEG's further pictures (MPO: previews, depth maps) are no frames; the first is the photograph itself.
     if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
         raise UnreadableRadiograph(
-            "multi-frame",
-            f"{name} has {picture.n_frames} frames or pages; export the frontal view alone.",
+            "multi-frame", f"{name} has {picture.n_frames} frames or pages; export the frontal view alone."
         )
     if kind == "JPEG" and target_side:
         # Pillow picks the largest of 1, 1/2, 1/4, 1/8 that keeps both sides at or above this size
@@ -120,8 +119,7 @@ def _grey(picture: Image.Image, name: str, white_is_zero: bool) -> tuple[np.ndar
         grey = from_unit_floats(np.asarray(picture))
         if grey is None:
             raise UnreadableRadiograph(
-                "unsupported-pixels",
-                f"{name} has floating point pixels outside 0 to 1; export it as 8 or 16 bit grey.",
+                "unsupported-pixels", f"{name} has floating point pixels outside 0 to 1; export it as 8 or 16 bit grey."
             )
         return grey, 32, ()
     if picture.mode not in COLOUR_MODES:

@@ -14,10 +14,7 @@ from hf_model.radiograph.types import Finding
 
 NOT_DESCRIBED = "The population is not described by this checkpoint."
 ADULT = 18
-KERMANY_COUNTS = (
-    {"train": (1341, 3875), "test": (234, 390)},
-    {"train": (1349, 3883), "test": (234, 390)},
-)
+KERMANY_COUNTS = ({"train": (1341, 3875), "test": (234, 390)}, {"train": (1349, 3883), "test": (234, 390)})
 """(normal, pneumonia) of the Kermany chest X-rays: with a validation split of 16, as on the Hub, and without."""
 
 

@@ -10,11 +10,24 @@ import numpy as np
 from hf_model.evaluation.hf_metric import classification_figures
 from hf_model.training.losses import LOSSES
 
-NOT_NEGATIVE = ("num_train_epochs", "head_epochs", "learning_rate", "head_learning_rate", "weight_decay",
-                "head_multiplier", "early_stopping_patience", "warmup_steps", "max_grad_norm",
-                "small_epochs")  # fmt: skip
-AT_LEAST_ONE = ("head_views", "per_device_train_batch_size", "per_device_eval_batch_size",
-                "gradient_accumulation_steps")  # fmt: skip
+NOT_NEGATIVE = (
+    "num_train_epochs",
+    "head_epochs",
+    "learning_rate",
+    "head_learning_rate",
+    "weight_decay",
+    "head_multiplier",
+    "early_stopping_patience",
+    "warmup_steps",
+    "max_grad_norm",
+    "small_epochs",
+)
+AT_LEAST_ONE = (
+    "head_views",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+)
 TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
 """What ``--report_to`` may name -> modules of which one must be installed."""
 

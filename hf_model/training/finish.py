@@ -88,14 +88,17 @@ class Finisher:
         scores = self.development_scores(CALIBRATION)
         options = self.arguments[3]
         decision = fit_decision(
-            scores, target_sensitivity=options.target_sensitivity, confidence=options.confidence,
+            scores,
+            target_sensitivity=options.target_sensitivity,
+            confidence=options.confidence,
             seed=self.arguments[-1].seed,
             provenance={
                 "weights_sha256": weights,
                 "data_sha256": self.data.splits[CALIBRATION].to_dict(self.data.main.names)["sha256"],
-                "dataset": self.arguments[0].dataset, "split": CALIBRATION,
+                "dataset": self.arguments[0].dataset,
+                "split": CALIBRATION,
             },
-        )  # fmt: skip
+        )
         return decision, scores
 
     def perturbed(self, pixels: np.ndarray, plain: Scores, what: str) -> dict[str, Scores]:

@@ -49,8 +49,11 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
     elif unknown:
         logger.warning(
             "%d of %d test pictures do not say whose they are (by %s): whether these patients are learned from cannot "
-            "be told.", unknown, len(test), data.patient_key,
-        )  # fmt: skip
+            "be told.",
+            unknown,
+            len(test),
+            data.patient_key,
+        )
     record = {"clean": found["clean"], "allowed": allowed, "counts": counts, "unknown_patients": unknown}
     if not found["clean"]:
         reasons = " ".join(found["leaks"])
@@ -76,11 +79,19 @@ def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str,
     pixels = [*(main.pixels[row] for row in rows), *test.pixels]
     side = np.array([DEVELOPMENT] * len(rows) + [TEST] * len(test))
     pictures = Pictures(
-        name=data.main_name, source=DatasetDict(), split=side, names=_names(main, rows) + test.names,
+        name=data.main_name,
+        source=DatasetDict(),
+        split=side,
+        names=_names(main, rows) + test.names,
         labels=np.zeros(len(side), dtype=np.int64),  # nobody asks for them here, and the test split's stay unread
-        patients=patients, headers=[Header(0, "")] * len(side), kept=np.arange(len(side)), pixels=pixels,
-        hashes=hashes, skipped={}, named=data.patient_key == FILE_NAME and data.pattern is None,
-    )  # fmt: skip
+        patients=patients,
+        headers=[Header(0, "")] * len(side),
+        kept=np.arange(len(side)),
+        pixels=pixels,
+        hashes=hashes,
+        skipped={},
+        named=data.patient_key == FILE_NAME and data.pattern is None,
+    )
     return certificate(pictures, near_pairs(pixels, hashes, side == TEST))
 
 

@@ -103,9 +103,15 @@ def write_outputs(
     elif openings := recorded_openings(folder, fixed.weights):  # stay on record
         results["test_openings"] = openings
     metrics = run_record(
-        finisher.base, finisher.data, finisher.arguments, stages, fixed.weights, command=command,
-        class_weights=list(class_weights), **results,
-    )  # fmt: skip
+        finisher.base,
+        finisher.data,
+        finisher.arguments,
+        stages,
+        fixed.weights,
+        command=command,
+        class_weights=list(class_weights),
+        **results,
+    )
     write_json(folder / "metrics.json", metrics)
     _write_curves(folder, metrics)
     evaluated = Evaluated.of_test(opened) if opened else Evaluated.of_validation(validation, finisher.data.main_name)
@@ -165,8 +171,11 @@ def _warn_of_flips(engines: dict[str, dict[str, dict[str, Any]]]) -> None:
                 logger.warning(
                     "%s would change %d decisions on %s that are not within %g of the threshold. It is served only "
                     "where its own check allows it; --engine torch is the reference.",
-                    engine, found["flips_outside_band"], name, found["band"],
-                )  # fmt: skip
+                    engine,
+                    found["flips_outside_band"],
+                    name,
+                    found["band"],
+                )
 
 
 def _write_curves(folder: Path, metrics: dict) -> None:

@@ -18,19 +18,40 @@ from hf_model.radiograph.population import known
 from hf_model.training.machine import describe_machine, versions
 from hf_model.training.stages import StageResult
 
-RECIPE = ("head_epochs", "head_views", "head_learning_rate", "unfreeze_blocks", "layer_decay", "head_multiplier",
-          "ema_decay", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "weight_decay", "seed",
-          "gradient_accumulation_steps", "label_smoothing_factor", "loss", "small_epochs", "small_size",
-          "metric_for_best_model", "max_steps")  # fmt: skip
+RECIPE = (
+    "head_epochs",
+    "head_views",
+    "head_learning_rate",
+    "unfreeze_blocks",
+    "layer_decay",
+    "head_multiplier",
+    "ema_decay",
+    "num_train_epochs",
+    "learning_rate",
+    "per_device_train_batch_size",
+    "weight_decay",
+    "seed",
+    "gradient_accumulation_steps",
+    "label_smoothing_factor",
+    "loss",
+    "small_epochs",
+    "small_size",
+    "metric_for_best_model",
+    "max_steps",
+)
 """Options that decide the weights, besides augmentation."""
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 """What the Hub's tokens look like."""
 
 
 def run_record(
-    base: BaseModel, data: DevelopmentData, arguments: tuple, stages: Sequence[StageResult], weights: str,
+    base: BaseModel,
+    data: DevelopmentData,
+    arguments: tuple,
+    stages: Sequence[StageResult],
+    weights: str,
     **results: object,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Everything that metrics.json holds.
 
     Args:

@@ -48,8 +48,9 @@ class Evaluated:
         """The data set's own rendering, with the others beside it."""
         name, scores = next(iter(opened.scores.items()))
         others = {key: part for key, part in opened.scores.items() if key != name}
-        return cls(name, "test", "test", scores, others, opened.perturbed, opened.openings[-1], opened.facts,
-                   opened.cases)  # fmt: skip
+        return cls(
+            name, "test", "test", scores, others, opened.perturbed, opened.openings[-1], opened.facts, opened.cases
+        )
 
     @classmethod
     def of_validation(cls, scores: Scores, name: str) -> Evaluated:
@@ -75,11 +76,17 @@ def write_run_report(
         **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
     }
     material = Material(
-        facts, decision, evaluated.scores, calibration, renderings=evaluated.renderings,
-        perturbations=evaluated.perturbed, columns=aetiology_column(evaluated.scores),
+        facts,
+        decision,
+        evaluated.scores,
+        calibration,
+        renderings=evaluated.renderings,
+        perturbations=evaluated.perturbed,
+        columns=aetiology_column(evaluated.scores),
         failures=[tuple(entry) for entry in evaluated.facts.get("unreadable", [])],
-        refused=evaluated.facts.get("refused", []), opening=evaluated.opening,
-    )  # fmt: skip
+        refused=evaluated.facts.get("refused", []),
+        opening=evaluated.opening,
+    )
     content = report.build(material)
     figures = write_figures(folder / "figures", material, content)
     write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])

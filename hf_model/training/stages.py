@@ -87,15 +87,20 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
     learning = unfreeze(model, "0")
     model.to(arguments.device, memory_format=torch.channels_last)
     collator = TrainingCollator(
-        data.train, data.preprocessing, replace(data.augmentation, mixup=0.0), arguments.label_smoothing_factor,
+        data.train,
+        data.preprocessing,
+        replace(data.augmentation, mixup=0.0),
+        arguments.label_smoothing_factor,
         arguments.seed,
-    )  # fmt: skip
+    )
 
     def features(rows: Dataset, collate: Callable, what: str) -> dict[str, torch.Tensor]:
         loader = DataLoader(
-            rows, batch_size=arguments.per_device_eval_batch_size, collate_fn=collate,
+            rows,
+            batch_size=arguments.per_device_eval_batch_size,
+            collate_fn=collate,
             num_workers=arguments.dataloader_num_workers,
-        )  # fmt: skip
+        )
         return compute_features(model, loader, arguments.device, what, bf16=arguments.bf16)
 
     views = []
@@ -107,14 +112,26 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
     validation = FeatureRows(seen["features"], seen["labels"])
     head = HeadOnFeatures(model)
     settings = _stage_arguments(
-        arguments, folder, num_train_epochs=arguments.head_epochs, learning_rate=arguments.head_learning_rate,
-        per_device_train_batch_size=128, gradient_accumulation_steps=1, max_steps=-1,
-    )  # fmt: skip
+        arguments,
+        folder,
+        num_train_epochs=arguments.head_epochs,
+        learning_rate=arguments.head_learning_rate,
+        per_device_train_batch_size=128,
+        gradient_accumulation_steps=1,
+        max_steps=-1,
+    )
     trainer = PneumoniaTrainer(
-        model=head, args=settings, train_dataset=train, eval_dataset=validation,
-        compute_metrics=data.figures, class_weights=data.class_weights, callbacks=_callbacks(arguments),
-        layer_decay=1.0, head_multiplier=1.0, loss=arguments.loss,
-    )  # fmt: skip
+        model=head,
+        args=settings,
+        train_dataset=train,
+        eval_dataset=validation,
+        compute_metrics=data.figures,
+        class_weights=data.class_weights,
+        callbacks=_callbacks(arguments),
+        layer_decay=1.0,
+        head_multiplier=1.0,
+        loss=arguments.loss,
+    )
     return _train(trainer, "head", folder, arguments, learning, start)
 
 
@@ -137,17 +154,28 @@ def fine_tuning_trainer(
     quicken_depthwise(model)
     model.to(memory_format=torch.channels_last)
     return PneumoniaTrainer(
-        model=model, args=_stage_arguments(arguments, folder), train_dataset=data.train, eval_dataset=data.validation,
+        model=model,
+        args=_stage_arguments(arguments, folder),
+        train_dataset=data.train,
+        eval_dataset=data.validation,
         data_collator=TrainingCollator(
-            data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed,
-            arguments.small_epochs, arguments.small_size,
+            data.train,
+            data.preprocessing,
+            data.augmentation,
+            arguments.label_smoothing_factor,
+            arguments.seed,
+            arguments.small_epochs,
+            arguments.small_size,
         ),
-        eval_collator=PlainCollator(data.preprocessing), compute_metrics=data.figures,
-        class_weights=data.class_weights, layer_decay=arguments.layer_decay,
-        head_multiplier=arguments.head_multiplier, loss=arguments.loss,
+        eval_collator=PlainCollator(data.preprocessing),
+        compute_metrics=data.figures,
+        class_weights=data.class_weights,
+        layer_decay=arguments.layer_decay,
+        head_multiplier=arguments.head_multiplier,
+        loss=arguments.loss,
         average=WeightAverage(arguments.ema_decay) if arguments.ema_decay else None,
         callbacks=[*_callbacks(arguments), EpochCallback(data.train)],
-    )  # fmt: skip
+    )
 
 
 def _use_average(model: nn.Module, trainer: PneumoniaTrainer, average: WeightAverage) -> None:
@@ -178,9 +206,14 @@ def _train(
     trainer.train(resume_from_checkpoint=state)
     history = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
     return StageResult(
-        name, time.perf_counter() - start, float(trainer.state.epoch or 0), trainer.state.best_metric, learning,
-        history, [int(Path(state).name.split("-")[1])] if state else [],
-    )  # fmt: skip
+        name,
+        time.perf_counter() - start,
+        float(trainer.state.epoch or 0),
+        trainer.state.best_metric,
+        learning,
+        history,
+        [int(Path(state).name.split("-")[1])] if state else [],
+    )
 
 
 def _stage_arguments(arguments: FineTuningArguments, folder: Path, **overrides: object) -> FineTuningArguments:

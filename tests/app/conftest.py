@@ -96,9 +96,13 @@ def upload_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(
-    classifier: Classifier, checkpoint_folder: Path, files: Files, upload_folder: Path, outside: list[str],
+    classifier: Classifier,
+    checkpoint_folder: Path,
+    files: Files,
+    upload_folder: Path,
+    outside: list[str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """The page's address; served as app.py serves it, with two examples."""
     from app import build_app
     from hf_model.page.serving import launch_options

@@ -81,12 +81,7 @@ def test_threshold_moves_without_the_model(
 def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
     assert handlers.thresholds == {"default": 0.412345, "rule_out": 0.2, "rule_in": 0.7, "half": 0.5}
     labels = [label for label, _ in handlers.presets()]
-    assert labels == [
-        "Model's own: 41.2\u00a0%",
-        "Rule out: 20.0\u00a0%",
-        "Rule in: 70.0\u00a0%",
-        "Fixed: 50.0\u00a0%",
-    ]
+    assert labels == ["Model's own: 41.2\u00a0%", "Rule out: 20.0\u00a0%", "Rule in: 70.0\u00a0%", "Fixed: 50.0\u00a0%"]
     assert handlers.first_pretest() == 74
 
 

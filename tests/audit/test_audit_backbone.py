@@ -33,11 +33,14 @@ def test_weights_trained_anew_give_features_anew(network, clean_folder, read, tm
     assert np.array_equal(features(), second)
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("efficientnet-lite0", "features of efficientnet-lite0 as ImageNet left it"),
-    ("mobilenet-v2", "features of mobilenet-v2 as ImageNet left it"),
-    ("/home/somebody/outputs/my run", "features of the network as my run has it"),
-    ("somebody/chest", "features of the network as chest has it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("efficientnet-lite0", "features of efficientnet-lite0 as ImageNet left it"),
+        ("mobilenet-v2", "features of mobilenet-v2 as ImageNet left it"),
+        ("/home/somebody/outputs/my run", "features of the network as my run has it"),
+        ("somebody/chest", "features of the network as chest has it"),
+    ],
+)
 def test_only_networks_of_imagenet_are_called_so(name, words):
     assert backbone.describe(name) == words

@@ -41,8 +41,20 @@ def report(clean_folder, tmp_path_factory):
     data = shutil.copytree(clean_folder, base / "data")
     shutil.copy(data / "train/NORMAL/IM-0001-0001.bmp", data / "test/NORMAL/IM-0900-0001.bmp")
     (data / "train/NORMAL/IM-0002-0001.bmp").write_bytes(b"broken")
-    code = main(["--dataset", str(data), "--output", str(base / "out"), "--backbone", "none",
-                 "--cache_dir", str(base / "cache"), "--summary", str(base / "out" / "summary.json")])  # fmt: skip
+    code = main(
+        [
+            "--dataset",
+            str(data),
+            "--output",
+            str(base / "out"),
+            "--backbone",
+            "none",
+            "--cache_dir",
+            str(base / "cache"),
+            "--summary",
+            str(base / "out" / "summary.json"),
+        ]
+    )
     assert code == 0
     return base / "out"
 

@@ -45,11 +45,15 @@ def test_the_same_pixels_in_another_format_are_equal_pixels_and_other_files(fold
     assert certificate["pairs"][0]["counts"] == {"patients": 0, "bare_numbers": 0, "files": 0, "pixels": 1, "near": 0}
 
 
-@pytest.mark.parametrize("change", [
-    lambda p: p.resize((150, 150), Image.Resampling.BICUBIC),
-    lambda p: ImageEnhance.Brightness(p).enhance(0.8),
-    ImageOps.mirror,
-], ids=["resized", "darker", "mirrored"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.resize((150, 150), Image.Resampling.BICUBIC),
+        lambda p: ImageEnhance.Brightness(p).enhance(0.8),
+        ImageOps.mirror,
+    ],
+    ids=["resized", "darker", "mirrored"],
+)
 def test_a_near_duplicate_across_splits_is_a_leak(folder, read, change):
     change(Image.open(folder / BASE)).save(folder / "test/PNEUMONIA/person900_virus_1.jpeg", quality=60)
     found, certificate = certify(read(folder))

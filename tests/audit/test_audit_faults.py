@@ -32,7 +32,7 @@ def texts(record: dict, topic: str) -> list[str]:
 def faulty(clean_folder, tmp_path_factory) -> dict:
     """Every fault at once: a class of another size, a flipped label, a darker test split, a patient and a near copy in
     both splits, a broken row, an exact copy within train.
-    """  # fmt: skip
+    """
     data = Path(shutil.copytree(clean_folder, tmp_path_factory.mktemp("faults") / "data"))
     normal, sick, test = data / "train/NORMAL", data / "train/PNEUMONIA", data / "test"
     (sick / FLIPPED).rename(normal / FLIPPED)
@@ -166,13 +166,18 @@ def test_dicom_files_have_sizes_and_a_shortcut(tmp_path):
 
 
 def test_columns_reach_the_model_and_the_summary_names_nobody(tmp_path):
-    rows = [(png(film(n, pneumonia=bool(n % 2))), f"Doe John ({n}), left.png", n % 2, f"MRN-{n // 2}")
-            for n in range(12)]  # fmt: skip
+    rows = [
+        (png(film(n, pneumonia=bool(n % 2))), f"Doe John ({n}), left.png", n % 2, f"MRN-{n // 2}") for n in range(12)
+    ]
     rows[1] = (b"broken", *rows[1][1:])
     write_table(tmp_path / "data", "train", rows)
     pixels = png(film(77, pneumonia=False))
-    shared = [(pixels, "Doe Jane [b], 2.png", 0, "MRN-3"), (rows[4][0], "Roe 3.png", 0, "MRN-90"),
-              (rows[5][0], "Roe 4.png", 0, "MRN-91"), (rows[7][0], "Roe 5.png", 1, "MRN-92")]  # fmt: skip
+    shared = [
+        (pixels, "Doe Jane [b], 2.png", 0, "MRN-3"),
+        (rows[4][0], "Roe 3.png", 0, "MRN-90"),
+        (rows[5][0], "Roe 4.png", 0, "MRN-91"),
+        (rows[7][0], "Roe 5.png", 1, "MRN-92"),
+    ]
     write_table(tmp_path / "data", "test", shared)
     summary = tmp_path / "summary.json"
     columns = ["--label_column", "finding", "--image_column", "scan", "--patient_column", "who"]

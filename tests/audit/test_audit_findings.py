@@ -21,9 +21,7 @@ def part(listed: list[tuple[str, float, bool]]) -> dict:
 
 
 def test_labels_that_nothing_contradicts():
-    assert [f["text"] for f in labels(part([]))] == [
-        "No label contradicts what the other patients' pictures suggest."
-    ]  # fmt: skip
+    assert [f["text"] for f in labels(part([]))] == ["No label contradicts what the other patients' pictures suggest."]
 
 
 def test_labels_that_a_classifier_contradicts_and_confident_learning_does_not():
@@ -43,8 +41,12 @@ def test_the_most_doubtful_is_the_first_that_confident_learning_calls_wrong():
 
 def model_part(whole: dict, sharpness: float) -> dict:
     view = {"auc": AUC, "called": 0.5, "changed_answers": 0.0, "mean_change": 0.0}
-    titles = [("whole", "As it is"), ("outside", "Lungs masked"), ("inside", "Only the lungs' rectangle"),
-              ("blur", "Blurred by 1 px")]  # fmt: skip
+    titles = [
+        ("whole", "As it is"),
+        ("outside", "Lungs masked"),
+        ("inside", "Only the lungs' rectangle"),
+        ("blur", "Blurred by 1 px"),
+    ]
     views = [view | {"key": key, "title": title} | ({"auc": whole} if key == "whole" else {}) for key, title in titles]
     probe = {"key": "sharpness", "auc": {"value": sharpness, "interval": [0.5, 1.0]}}
     return {"name": "d", "model": {"n": 12, "views": views}, "probes": {"d": [probe]}}
@@ -70,8 +72,10 @@ def test_patients_that_are_unknown_are_not_said_to_be_held_out():
 
 
 def test_a_class_without_a_picture_is_a_fault():
-    counts = [{"split": split, "class": name, "n": n} for split, name, n in (
-        ("train", "NORMAL", 5), ("train", "PNEUMONIA", 0), ("test", "PNEUMONIA", 3))]  # fmt: skip
+    counts = [
+        {"split": split, "class": name, "n": n}
+        for split, name, n in (("train", "NORMAL", 5), ("train", "PNEUMONIA", 0), ("test", "PNEUMONIA", 3))
+    ]
     (found,) = _classes(counts)
     assert (found["severity"], found["text"]) == (
         "fault",

@@ -70,9 +70,14 @@ def test_a_file_that_is_gone_is_a_row_and_no_crash(folder, read):
     assert kinds(integrity.inspect(pictures)) == {"unreadable": [f"train/{gone.name}"]}
 
 
-@pytest.mark.parametrize(("data", "kind", "expected"), [
-    (b"\xff\xd8 cut", "JPEG", "truncated"), (b"\xff\xd8 whole \xff\xd9", "JPEG", "unreadable"),
-    (b"\x89PNG cut", "PNG", "truncated"), (b"\x89PNG....IEND\xae\x42\x60\x82", "PNG", "unreadable"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "kind", "expected"),
+    [
+        (b"\xff\xd8 cut", "JPEG", "truncated"),
+        (b"\xff\xd8 whole \xff\xd9", "JPEG", "unreadable"),
+        (b"\x89PNG cut", "PNG", "truncated"),
+        (b"\x89PNG....IEND\xae\x42\x60\x82", "PNG", "unreadable"),
+    ],
+)
 def test_truncation_is_told_by_the_end_marker(data, kind, expected):
     assert integrity._refusal_kind("damaged", data, kind) == expected

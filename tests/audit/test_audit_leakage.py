@@ -25,8 +25,10 @@ def test_known_patients_and_a_test_split_are_clean_without_a_but(clean_folder, r
     assert part["unknown_patients"] == {}
     assert _verdict(part) == "Clean."
     (entry,) = told(part)
-    assert entry == ("note", "No leakage: no patient (full key), file, decoded picture or near duplicate is in test "
-                             "and elsewhere.")  # fmt: skip
+    assert entry == (
+        "note",
+        "No leakage: no patient (full key), file, decoded picture or near duplicate is in test and elsewhere.",
+    )
 
 
 def test_one_unknown_patient_is_counted_and_hides_no_other(folder, read):
@@ -38,9 +40,12 @@ def test_one_unknown_patient_is_counted_and_hides_no_other(folder, read):
     assert _verdict(part) == f"Clean as far as compared. {sentence}"
     assert told(part) == [
         ("warning", sentence),
-        ("note", "Clean as far as compared: no file, decoded picture or near duplicate is in test and elsewhere. "
-                 "Patients were not all compared."),
-    ]  # fmt: skip
+        (
+            "note",
+            "Clean as far as compared: no file, decoded picture or near duplicate is in test and elsewhere. "
+            "Patients were not all compared.",
+        ),
+    ]
     Image.fromarray(film(502, pneumonia=False)).save(folder / "test/NORMAL/IM-0003-0009.bmp")
     part = certify(read(folder))
     assert part["pairs"][0]["counts"]["patients"] == 1
@@ -67,9 +72,12 @@ def test_without_patients_it_is_clean_only_as_far_as_compared(folder, read):
     )
     assert told(part) == [
         ("warning", "Nothing says whose picture each is, so patients could not be compared between the splits."),
-        ("note", "Clean as far as compared: no file, decoded picture or near duplicate is in test and elsewhere. "
-                 "Patients were not compared."),
-    ]  # fmt: skip
+        (
+            "note",
+            "Clean as far as compared: no file, decoded picture or near duplicate is in test and elsewhere. "
+            "Patients were not compared.",
+        ),
+    ]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -79,8 +79,13 @@ def test_what_the_user_says_of_the_data_goes_before_what_the_checkpoint_recorded
 
     monkeypatch.setattr(model_probes, "prepare", stop)
     checkpoint = recorded(label_column="theirs", patient_column="theirs", validation_fraction=0.2)
-    given = {"image_column": None, "label_column": "mine", "patient_column": None, "patient_pattern": "(a)",
-             "cache_dir": tmp_path}  # fmt: skip
+    given = {
+        "image_column": None,
+        "label_column": "mine",
+        "patient_column": None,
+        "patient_pattern": "(a)",
+        "cache_dir": tmp_path,
+    }
     with pytest.raises(model_probes.NoHeldOutPictures):
         model_probes.held_out(checkpoint, "data", given)
     ((arguments, seed),) = seen
@@ -89,10 +94,13 @@ def test_what_the_user_says_of_the_data_goes_before_what_the_checkpoint_recorded
     assert arguments.cache_dir == tmp_path
 
 
-@pytest.mark.parametrize(("patients", "why"), [
-    (2, "m is not scored: its split cannot be made again here. .*Too few patients to split"),
-    (12, "m was trained on other data than"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("patients", "why"),
+    [
+        (2, "m is not scored: its split cannot be made again here. .*Too few patients to split"),
+        (12, "m was trained on other data than"),
+    ],
+)
 def test_data_that_cannot_be_split_alike_is_not_scored(tmp_path, patients, why):
     folder = write_nested(tmp_path / "data", patients=patients)
     with pytest.raises(model_probes.NoHeldOutPictures, match=why):

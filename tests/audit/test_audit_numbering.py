@@ -10,9 +10,15 @@ from hf_model.audit import numbering
 from hf_model.audit.findings import _numbering
 
 
-@pytest.mark.parametrize(("key", "kind"), [
-    ("person7_virus", "virus"), ("person12_bacteria", "bacteria"), ("im-0115", "im"), ("normal2-im-0530", "normal2-im"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("person7_virus", "virus"),
+        ("person12_bacteria", "bacteria"),
+        ("im-0115", "im"),
+        ("normal2-im-0530", "normal2-im"),
+    ],
+)
 def test_a_series_is_the_key_without_its_number(key, kind):
     assert numbering._without_number(key) == kind
 

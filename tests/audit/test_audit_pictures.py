@@ -23,8 +23,14 @@ from hf_model.radiograph import Preprocessing
 
 def read_table(folder: Path, tmp_path: Path, column: str | None = "who", pattern: str | None = None) -> Pictures:
     published = load_splits(str(folder), cache_dir=str(tmp_path / "hf"))
-    return gather("table", published, Preprocessing(height=96, width=96), cache_dir=tmp_path / "cache",
-                  patient_column=column, patient_pattern=pattern)  # fmt: skip
+    return gather(
+        "table",
+        published,
+        Preprocessing(height=96, width=96),
+        cache_dir=tmp_path / "cache",
+        patient_column=column,
+        patient_pattern=pattern,
+    )
 
 
 def test_one_broken_row_among_equal_names_moves_no_other(tmp_path, read):
@@ -50,14 +56,21 @@ def test_pixels_of_another_data_set_are_refused():
         align(4, found)
 
 
-@pytest.mark.parametrize(("names", "paths", "expected"), [
-    (["a", "b"], ["/d/NORMAL/a", "/d/NORMAL/b"], ["a", "b"]),
-    (["0", "0", "1"], ["/d/NORMAL/p/0", "/d/PNEUMONIA/p/0", "/d/NORMAL/p/1"],
-     ["NORMAL/p/0", "PNEUMONIA/p/0", "NORMAL/p/1"]),
-    (["0", "0"], ["/d/NORMAL/p/0", "/d/NORMAL/q/0"], ["NORMAL/p/0", "NORMAL/q/0"]),
-    (["0", "0"], ["C:\\d\\p\\0", "C:\\d\\q\\0"], ["p/0", "q/0"]),
-    (["0", "row-1", "0"], ["0", None, "0"], ["0 (row 0)", "row-1", "0 (row 2)"]),
-], ids=["names", "classes", "one class", "Windows", "no folders"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "paths", "expected"),
+    [
+        (["a", "b"], ["/d/NORMAL/a", "/d/NORMAL/b"], ["a", "b"]),
+        (
+            ["0", "0", "1"],
+            ["/d/NORMAL/p/0", "/d/PNEUMONIA/p/0", "/d/NORMAL/p/1"],
+            ["NORMAL/p/0", "PNEUMONIA/p/0", "NORMAL/p/1"],
+        ),
+        (["0", "0"], ["/d/NORMAL/p/0", "/d/NORMAL/q/0"], ["NORMAL/p/0", "NORMAL/q/0"]),
+        (["0", "0"], ["C:\\d\\p\\0", "C:\\d\\q\\0"], ["p/0", "q/0"]),
+        (["0", "row-1", "0"], ["0", None, "0"], ["0 (row 0)", "row-1", "0 (row 2)"]),
+    ],
+    ids=["names", "classes", "one class", "Windows", "no folders"],
+)
 def test_rows_are_named_so_that_each_is_found(names, paths, expected):
     assert row_names(np.array(["train"] * len(names)), names, paths) == expected
 
@@ -133,8 +146,9 @@ def dicoms(tmp_path: Path) -> Path:
 def test_dicom_headers_give_size_and_mode(dicoms, read):
     pictures = read(dicoms)
     assert {(h.format, h.mode, h.width, h.height) for h in pictures.headers} == {
-        ("DICOM", "MONOCHROME2 8", 96, 120), ("DICOM", "MONOCHROME2 8", 96, 96),
-    }  # fmt: skip
+        ("DICOM", "MONOCHROME2 8", 96, 120),
+        ("DICOM", "MONOCHROME2 8", 96, 96),
+    }
     normal = count(pictures)[0]
     assert (normal["height"]["median"], normal["modes"]) == (120, {"DICOM MONOCHROME2 8": 34})
     assert {p.kind for p in integrity.inspect(pictures)} <= {"unusual"}  # a DICOM's mode is not odd

@@ -83,8 +83,14 @@ def test_auc_is_scikit_learns_and_clusters_widen_it():
     alone, clustered = (auc_entry(score, labels, groups) for groups in (np.arange(120), patient))
     assert alone["value"] == clustered["value"] == pytest.approx(roc_auc_score(labels, score))
     assert (alone["groups"], clustered["groups"]) == (120, 20)
-    width = {key: entry[kind][1] - entry[kind][0] for key, entry, kind in (
-        ("pictures", alone, "interval"), ("patients", clustered, "interval"), ("delong", alone, "delong"))}  # fmt: skip
+    width = {
+        key: entry[kind][1] - entry[kind][0]
+        for key, entry, kind in (
+            ("pictures", alone, "interval"),
+            ("patients", clustered, "interval"),
+            ("delong", alone, "delong"),
+        )
+    }
     assert width["patients"] > 1.8 * width["pictures"]
     assert width["pictures"] == pytest.approx(width["delong"], rel=0.1)
 

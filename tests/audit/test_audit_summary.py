@@ -19,21 +19,43 @@ def record() -> dict:
     counts = dict.fromkeys(("patients", "files", "pixels", "near"), 0) | {"bare_numbers": None, "patients": 1}
     return {
         "command": "python -m hf_model audit --dataset '/home/Dr. No/chests' --output=/tmp/x/out --renderings a/b/c",
-        "name": "chests", "rows": 3,
-        "integrity": {"rows": 3, "kinds": {"unreadable": 1}, "codes": {}, "skipped_by_training": 1,
-                      "problems": [{"where": "train/1", "kind": "unreadable", "reason": "1", "code": "damaged"}]},
-        "duplicates": {"rendering": "chests", "pixel_size": [224, 224], "near": empty,
-                       "exact": empty | {"groups": 1, "files": 2, "label_conflicts": 1, "list": [group]}},
-        "leakage": {"test_split": True, "patient_keys": True, "unknown_patients": {}, "clean": False,
-                    "leaks": ["train and test share 1 patients by the full key, for example 12345: train/1 = test/1."],
-                    "pairs": [{"splits": ["train", "test"], "counts": counts,
-                               "examples": {"patients": ["12345: train/1 = test/1"]}}]},
-        "probes": {"chests": []}, "shift": {"prevalence": {}, "classifiers": []},
-        "labels": {"n": 3, "disagree": 1, "suspects": 1, "auc": {"value": 0.87654321, "interval": None},
-                   "list": [{"file": "train/1", "label": "NORMAL", "confidence": 0.1, "confident": True}]},
+        "name": "chests",
+        "rows": 3,
+        "integrity": {
+            "rows": 3,
+            "kinds": {"unreadable": 1},
+            "codes": {},
+            "skipped_by_training": 1,
+            "problems": [{"where": "train/1", "kind": "unreadable", "reason": "1", "code": "damaged"}],
+        },
+        "duplicates": {
+            "rendering": "chests",
+            "pixel_size": [224, 224],
+            "near": empty,
+            "exact": empty | {"groups": 1, "files": 2, "label_conflicts": 1, "list": [group]},
+        },
+        "leakage": {
+            "test_split": True,
+            "patient_keys": True,
+            "unknown_patients": {},
+            "clean": False,
+            "leaks": ["train and test share 1 patients by the full key, for example 12345: train/1 = test/1."],
+            "pairs": [
+                {"splits": ["train", "test"], "counts": counts, "examples": {"patients": ["12345: train/1 = test/1"]}}
+            ],
+        },
+        "probes": {"chests": []},
+        "shift": {"prevalence": {}, "classifiers": []},
+        "labels": {
+            "n": 3,
+            "disagree": 1,
+            "suspects": 1,
+            "auc": {"value": 0.87654321, "interval": None},
+            "list": [{"file": "train/1", "label": "NORMAL", "confidence": 0.1, "confident": True}],
+        },
         "findings": [],
         "model_note": "outputs/m was trained on other data than /home/Dr. No/chests.",
-    }  # fmt: skip
+    }
 
 
 def test_no_name_is_left_and_no_figure_is_lost(record):
@@ -55,16 +77,27 @@ def test_no_name_is_left_and_no_figure_is_lost(record):
     assert summary["labels"] == {"n": 3, "disagree": 1, "suspects": 1, "auc": {"value": 0.8765, "interval": None}}
 
 
-@pytest.mark.parametrize(("command", "short"), [
-    ("python -m hf_model audit --dataset ../shared/data/xray --output outputs/audit/",
-     "python -m hf_model audit --dataset xray --output audit"),
-    ("python -m hf_model audit --dataset hf-vision/chest-xray-pneumonia --output=/tmp/o",
-     "python -m hf_model audit --dataset hf-vision/chest-xray-pneumonia --output=o"),
-    ("python -m hf_model audit --checkpoint hf_model/checkpoint --patient_pattern 'patient(\\d+)_'",
-     "python -m hf_model audit --checkpoint checkpoint --patient_pattern 'patient(\\d+)_'"),
-    ("python -m hf_model audit --dataset '/home/Dr. No/chests (2)'",
-     "python -m hf_model audit --dataset 'chests (2)'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("command", "short"),
+    [
+        (
+            "python -m hf_model audit --dataset ../shared/data/xray --output outputs/audit/",
+            "python -m hf_model audit --dataset xray --output audit",
+        ),
+        (
+            "python -m hf_model audit --dataset hf-vision/chest-xray-pneumonia --output=/tmp/o",
+            "python -m hf_model audit --dataset hf-vision/chest-xray-pneumonia --output=o",
+        ),
+        (
+            "python -m hf_model audit --checkpoint hf_model/checkpoint --patient_pattern 'patient(\\d+)_'",
+            "python -m hf_model audit --checkpoint checkpoint --patient_pattern 'patient(\\d+)_'",
+        ),
+        (
+            "python -m hf_model audit --dataset '/home/Dr. No/chests (2)'",
+            "python -m hf_model audit --dataset 'chests (2)'",
+        ),
+    ],
+)
 def test_paths_of_the_command_lose_their_folders(command, short, monkeypatch):
     monkeypatch.chdir(CHECKPOINT_DIR.parent.parent)
     assert short_command(command) == short

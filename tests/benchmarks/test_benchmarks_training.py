@@ -34,8 +34,10 @@ def test_fine_tuning_table() -> None:
         "fp32": {"pictures_per_second": 24.0, "waiting_share": 0.001, "bf16": False},
         "auto": {"pictures_per_second": 40.0, "waiting_share": 0.002, "bf16": True},
         "step": {"convolutions, backward": 0.25, "everything else": 0.75},
-        "limit": 400.0, "limit_precision": "bf16", "multiply_adds": 1.2e9,
-    }  # fmt: skip
+        "limit": 400.0,
+        "limit_precision": "bf16",
+        "multiply_adds": 1.2e9,
+    }
     text = train_finetune.table(section)
     assert "| train.py, precision chosen here (bf16) | 40.0/s | 5.0 | 0.2 % |" in text
     assert "10 % of that is reached" in text
@@ -100,7 +102,15 @@ def test_processes_are_read_from_the_last_evaluation_of_stage_two() -> None:
         "data": {"splits": {"development_train": {"images": 700}}},
     }
     found = train_processes._read(metrics)
-    assert found == {"counted": 100, "auc": 0.97, "log_loss": 0.2, "first_loss": 0.9, "last_loss": 0.3,
-                     "seconds": 20.0, "pictures": 700, "epochs": 2.0}  # fmt: skip
+    assert found == {
+        "counted": 100,
+        "auc": 0.97,
+        "log_loss": 0.2,
+        "first_loss": 0.9,
+        "last_loss": 0.3,
+        "seconds": 20.0,
+        "pictures": 700,
+        "epochs": 2.0,
+    }
     text = train_processes.table({"one": found, "two": found})
     assert "| two processes, 16 a step each | 0.9700 | 0.200 | 0.900 | 0.300 | 100 | 70.0/s |" in text

@@ -100,8 +100,10 @@ def test_kaggle_s_archive_as_it_unpacks(tmp_path: Path, caplog) -> None:
             # odd patients have two pictures: of three patients a class four, of one (number 3) two, of two three
             assert {name: len(rows) for name, rows in splits.items()} == {"train": 8, "validation": 4, "test": 6}
             assert {name: sum(rows["label"]) for name, rows in splits.items()} == {
-                "train": 4, "validation": 2, "test": 3,
-            }  # fmt: skip
+                "train": 4,
+                "validation": 2,
+                "test": 3,
+            }
     assert not caplog.records
 
 

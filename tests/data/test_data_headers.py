@@ -96,8 +96,15 @@ def test_dicom_beside_other_pictures(tmp_path: Path) -> None:
     (tmp_path / "train" / "NORMAL" / "notes.txt").write_text("no picture")
     rows = load_splits(str(tmp_path))["train"]
     names = [file_name(image, row) for row, image in enumerate(rows["image"])]
-    assert sorted(names) == ["IM-0000-0001.png", "IM-0001-0001.png", "IM-0001-0002.png", "extra.dcm",
-                             "person0_bacteria_0.png", "person1_virus_10.png", "person1_virus_11.png"]  # fmt: skip
+    assert sorted(names) == [
+        "IM-0000-0001.png",
+        "IM-0001-0001.png",
+        "IM-0001-0002.png",
+        "extra.dcm",
+        "person0_bacteria_0.png",
+        "person1_virus_10.png",
+        "person1_virus_11.png",
+    ]
     assert rows.column_names == ["image", "label"]
     stored = Image.open(io.BytesIO(read_bytes(rows[names.index("IM-0000-0001.png")]["image"])))
     np.testing.assert_array_equal(np.asarray(stored), chest(0))

@@ -54,10 +54,7 @@ def test_parquet_folder_keeps_names_and_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "values"),
-    [
-        (ClassLabel(names=["pneumonia", "normal"]), [1, 0, 0]),
-        (Value("string"), ["Normal", "Pneumonia", "Pneumonia"]),
-    ],
+    [(ClassLabel(names=["pneumonia", "normal"]), [1, 0, 0]), (Value("string"), ["Normal", "Pneumonia", "Pneumonia"])],
 )
 def test_labels_by_name_in_any_order_and_case(tmp_path: Path, label: object, values: list) -> None:
     rows = load_splits(str(_parquet(tmp_path / "p", label, values)))["train"]

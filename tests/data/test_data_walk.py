@@ -19,9 +19,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (data / "b").symlink_to(archive)
     (archive / "deep" / "self").symlink_to(archive)
     (data / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert [path.relative_to(data).as_posix() for path in walk_files(data)] == [
-        "a/2.png", "b/deep/1.png", "gone.png",
-    ]  # fmt: skip
+    assert [path.relative_to(data).as_posix() for path in walk_files(data)] == ["a/2.png", "b/deep/1.png", "gone.png"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")

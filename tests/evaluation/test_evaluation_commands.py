@@ -60,8 +60,20 @@ def report(trained: Path, pictures: Path, tmp_path_factory: pytest.TempPathFacto
     """One report on the test split with everything in it."""
     root = tmp_path_factory.mktemp("report")
     folder = Path(shutil.copytree(trained, root / "tiny"))
-    code = evaluate("--checkpoint", folder, "--dataset", pictures / "set", "--split", "test", "--output", root / "out",
-                    "--renderings", pictures / "set-smooth", "--prevalence", 0.1)  # fmt: skip
+    code = evaluate(
+        "--checkpoint",
+        folder,
+        "--dataset",
+        pictures / "set",
+        "--split",
+        "test",
+        "--output",
+        root / "out",
+        "--renderings",
+        pictures / "set-smooth",
+        "--prevalence",
+        0.1,
+    )
     assert code == 0
     return root
 
@@ -139,8 +151,17 @@ def test_a_report_does_not_go_into_a_checkpoint(checkpoint, pictures, capsys):
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_second_opening_is_refused_until_asked_for(checkpoint, pictures, tmp_path, capsys):
-    words = ("--checkpoint", checkpoint, "--dataset", pictures / "set", "--output", tmp_path / "out",
-             "--no_perturbations", "--max_errors", 0)  # fmt: skip
+    words = (
+        "--checkpoint",
+        checkpoint,
+        "--dataset",
+        pictures / "set",
+        "--output",
+        tmp_path / "out",
+        "--no_perturbations",
+        "--max_errors",
+        0,
+    )
     assert evaluate(*words) == 0
     shown = capsys.readouterr().out
     assert "set, split test: 36 pictures, 24 patients (18 normal, 18 with pneumonia)" in shown
@@ -176,10 +197,23 @@ def test_from_scores_gives_the_same_figures_without_opening(report, tmp_path):
 
 @pytest.mark.usefixtures("no_figures")
 def test_pictures_of_elsewhere_are_external_and_of_training_optimistic(checkpoint, pictures, tmp_path):
-    for name, role, words in (("elsewhere", "external", "External validation"),
-                              ("set", "development", "optimistic")):  # fmt: skip
-        assert evaluate("--checkpoint", checkpoint, "--dataset", pictures / name, "--split", "train", "--output",
-                        tmp_path / name, "--no_perturbations", "--max_errors", 3) == 0  # fmt: skip
+    for name, role, words in (("elsewhere", "external", "External validation"), ("set", "development", "optimistic")):
+        assert (
+            evaluate(
+                "--checkpoint",
+                checkpoint,
+                "--dataset",
+                pictures / name,
+                "--split",
+                "train",
+                "--output",
+                tmp_path / name,
+                "--no_perturbations",
+                "--max_errors",
+                3,
+            )
+            == 0
+        )
         content = json.loads((tmp_path / name / "metrics.json").read_text())
         assert (content["role"], content["test_opening"]) == (role, None)
         assert words in (tmp_path / name / "report.html").read_text()
@@ -189,8 +223,22 @@ def test_pictures_of_elsewhere_are_external_and_of_training_optimistic(checkpoin
 @pytest.mark.usefixtures("no_figures")
 def test_two_checkpoints_on_the_same_pictures(checkpoint, pictures, tmp_path):
     other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
-    assert evaluate("--checkpoint", checkpoint, "--against", other, "--dataset", pictures / "elsewhere", "--output",
-                    tmp_path / "out", "--no_perturbations", "--max_errors", 0) == 0  # fmt: skip
+    assert (
+        evaluate(
+            "--checkpoint",
+            checkpoint,
+            "--against",
+            other,
+            "--dataset",
+            pictures / "elsewhere",
+            "--output",
+            tmp_path / "out",
+            "--no_perturbations",
+            "--max_errors",
+            0,
+        )
+        == 0
+    )
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
     assert (found["second"], found["auc"]["difference"], found["mcnemar"]["all"]["p_value"]) == ("twin", 0.0, 1.0)
 
@@ -206,8 +254,12 @@ def test_two_checkpoints_by_their_stored_scores(checkpoint, tmp_path, scores_fac
     second.to_csv(other / "scores" / "test-set.csv")
     assert evaluate(*words) == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
-    assert found == json.loads(json.dumps({"first": "tiny", "second": "twin"} | compare(
-        first, second, Decision.load(checkpoint), Decision.load(other))))  # fmt: skip
+    assert found == json.loads(
+        json.dumps(
+            {"first": "tiny", "second": "twin"}
+            | compare(first, second, Decision.load(checkpoint), Decision.load(other))
+        )
+    )
     shown = capsys.readouterr().out
     assert f"twin against tiny, {len(first)} pictures of 80 patients:" in shown
     assert f"= {found['auc']['difference']:+.4f} (" in shown
@@ -222,8 +274,22 @@ def test_two_checkpoints_where_a_class_is_missing(checkpoint, picture_writer, tm
     shutil.rmtree(folder / "train" / "NORMAL")
     other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
     (folder / "train" / "NORMAL").mkdir()
-    assert evaluate("--checkpoint", checkpoint, "--against", other, "--dataset", folder, "--output", tmp_path / "out",
-                    "--no_perturbations", "--max_errors", 0) == 0  # fmt: skip
+    assert (
+        evaluate(
+            "--checkpoint",
+            checkpoint,
+            "--against",
+            other,
+            "--dataset",
+            folder,
+            "--output",
+            tmp_path / "out",
+            "--no_perturbations",
+            "--max_errors",
+            0,
+        )
+        == 0
+    )
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparison"]
     assert found["auc"] == {"first": None, "second": None, "difference": None, "interval": None}
     assert found["sensitivity"]["difference"] == 0.0

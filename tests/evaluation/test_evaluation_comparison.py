@@ -29,8 +29,12 @@ def test_agreement_counts_flips_by_hand():
     first = Scores(np.array([[0, 2.0], [0, -2.0], [0, 0.1], [0, 3.0]]), [1, 0, 0, 1], list("abcd"), list("abcd"))
     second = moved(first, np.array([0.0, 3.0, -0.2, -3.5])).select([3, 1, 2, 0])
     found = comparison.rendering_agreement(first, second, Decision())
-    gap = [0.0, 1 / (1 + math.exp(-1)) - 1 / (1 + math.exp(2)), 1 / (1 + math.exp(0.1)) - 1 / (1 + math.exp(-0.1)),
-           1 / (1 + math.exp(0.5)) - 1 / (1 + math.exp(-3))]  # fmt: skip
+    gap = [
+        0.0,
+        1 / (1 + math.exp(-1)) - 1 / (1 + math.exp(2)),
+        1 / (1 + math.exp(0.1)) - 1 / (1 + math.exp(-0.1)),
+        1 / (1 + math.exp(0.5)) - 1 / (1 + math.exp(-3)),
+    ]
     assert found["mean_absolute_difference"] == pytest.approx(np.abs(gap).mean(), abs=1e-12)
     assert found["mean_difference"]["pneumonia"] == pytest.approx((gap[0] + gap[3]) / 2, abs=1e-12)
     assert (found["largest_difference"], found["largest_difference_name"]) == (pytest.approx(abs(gap[1])), "b")

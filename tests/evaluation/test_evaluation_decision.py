@@ -121,9 +121,18 @@ def test_a_wrong_file_is_refused_by_entry(tmp_path, change, message):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("threshold", 1.2), ("threshold", -0.1), ("threshold", "0.3"), ("target", 95), ("errors", 1.5), ("kind", "ppv"),
-     ("patients", -1), ("patients", None), ("lower_bound", None)],
-)  # fmt: skip
+    [
+        ("threshold", 1.2),
+        ("threshold", -0.1),
+        ("threshold", "0.3"),
+        ("target", 95),
+        ("errors", 1.5),
+        ("kind", "ppv"),
+        ("patients", -1),
+        ("patients", None),
+        ("lower_bound", None),
+    ],
+)
 def test_a_wrong_point_is_refused(tmp_path, key, value):
     content = decision(0.1, 0.3, 0.7).to_dict()
     content["points"]["default"][key] = value
@@ -139,8 +148,11 @@ def test_a_file_that_is_not_json_is_refused(tmp_path):
 
 
 def test_the_sentence_of_a_point():
-    assert point("rule_out", None).describe().endswith("at least 59 patients with pneumonia and not one error; "
-                                                       "there were 20.")  # fmt: skip
+    assert (
+        point("rule_out", None)
+        .describe()
+        .endswith("at least 59 patients with pneumonia and not one error; there were 20.")
+    )
     assert "8 of 300 calibration patients without pneumonia" in point("rule_in", 0.7, "specificity").describe()
 
 

@@ -38,8 +38,9 @@ def test_the_operating_point_lies_on_the_roc_curve(evaluated):
     scores, decision, record = evaluated
     axes = figures.roc_curve(scores, decision, record["auc"]).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
-    curve = lines[f"AUC {record['auc']['value']:.3f} ({record['auc']['interval'][0]:.3f} to "
-                  f"{record['auc']['interval'][1]:.3f})"].get_xydata()  # fmt: skip
+    curve = lines[
+        f"AUC {record['auc']['value']:.3f} ({record['auc']['interval'][0]:.3f} to {record['auc']['interval'][1]:.3f})"
+    ].get_xydata()
     area = np.trapezoid(curve[:, 1], curve[:, 0])
     assert area == pytest.approx(record["auc"]["value"], abs=1e-9)
     point = record["points"]["default"]
@@ -101,6 +102,5 @@ def test_line_colours_have_the_contrast_of_wcag_graphics(colour):
 
 
 def test_only_the_figure_modules_import_matplotlib():
-    code = ("import sys, hf_model.evaluation.metrics, hf_model.evaluation.comparison; "
-            "print('matplotlib' in sys.modules)")  # fmt: skip
+    code = "import sys, hf_model.evaluation.metrics, hf_model.evaluation.comparison; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -62,7 +62,7 @@ def test_roles_by_file_names(folder, name, split, names, role):
 @pytest.mark.parametrize(
     "name",
     ["row-0", "0.png", "image.dcm", "IM-0001-0001.jpeg", "img_12.tif", "normal_1.jpg", "Chest X-Ray 7.png", "P03.png"],
-)  # fmt: skip
+)
 def test_names_that_any_data_set_may_have(name):
     assert not identifies(file_key(name))
 

@@ -125,8 +125,11 @@ def test_recalibration_counts_no_blank_picture_and_writes_no_number_of_a_patient
     blank = local / "train" / "PNEUMONIA" / "blank_film.png"
     Image.new("L", (64, 64), 0).save(blank)
     files = sorted(local.rglob("*.png"))
-    numbers = {file: NUMBER + int(file.stem.split("_")[0].split("-")[1 if file.stem[0] == "I" else 0].strip("person"))
-               for file in files if file != blank}  # fmt: skip
+    numbers = {
+        file: NUMBER + int(file.stem.split("_")[0].split("-")[1 if file.stem[0] == "I" else 0].strip("person"))
+        for file in files
+        if file != blank
+    }
     lines = [f"{file.relative_to(local / 'train')},{numbers.get(file, NUMBER)}" for file in files]
     (local / "train" / "metadata.csv").write_text("\n".join(["file_name,mrn", *lines]))
     assert recalibrate(checkpoint, local, tmp_path / "new", "--patient_column", "mrn") == 0

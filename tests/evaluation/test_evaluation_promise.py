@@ -6,10 +6,7 @@ import pytest
 
 from hf_model.evaluation.report_promise import opening_line
 
-RECORD = {
-    "n": 40, "patients": 30, "normal": 10, "pneumonia": 30,
-    "prevalence": 0.75,
-}  # fmt: skip
+RECORD = {"n": 40, "patients": 30, "normal": 10, "pneumonia": 30, "prevalence": 0.75}
 LEAK = {"clean": False, "allowed": True, "counts": {"patients": 2, "pixels": 1, "near": 0}, "unknown_patients": 0}
 
 

@@ -28,7 +28,10 @@ def test_recalibration_changes_the_decision_and_nothing_else(checkpoint, picture
     decision, local = Decision.load(new), Scores.from_csv(new / "scores" / "calibration.csv")
     expected = fit_decision(local)
     assert (decision.temperature, decision.bias, decision.points) == (
-        expected.temperature, expected.bias, expected.points)  # fmt: skip
+        expected.temperature,
+        expected.bias,
+        expected.points,
+    )
     facts = decision.provenance
     assert (facts["dataset"], facts["split"], facts["recalibrated"]) == ("elsewhere", "train", True)
     assert facts["weights_sha256"] == sha256(new / "model.safetensors")

@@ -30,7 +30,10 @@ def test_an_opening_is_recorded_and_a_second_refused(tmp_path):
     kept = json.loads((tmp_path / "metrics.json").read_text())
     assert kept["seed"] == 7
     assert [(entry["weights_sha256"], entry["count"]) for entry in kept["test_openings"]] == [
-        ("aaa", 1), ("bbb", 1), ("aaa", 2)]  # fmt: skip
+        ("aaa", 1),
+        ("bbb", 1),
+        ("aaa", 2),
+    ]
 
 
 def test_the_refusal_names_the_stored_scores_and_a_hub_folder_is_left_alone(tmp_path, scores):

@@ -29,8 +29,19 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def arguments(folders: tuple[Path, Path], base: Path, out: Path, *more: str) -> list[str]:
     plain, smooth = map(str, folders)
-    return ["experiments", "--dataset", plain, "--renderings", smooth, "--base_model", str(base), "--output", str(out),
-            *BRIEF, *more]  # fmt: skip
+    return [
+        "experiments",
+        "--dataset",
+        plain,
+        "--renderings",
+        smooth,
+        "--base_model",
+        str(base),
+        "--output",
+        str(out),
+        *BRIEF,
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +180,17 @@ def plan_of(only: list[str], keys: list[str], seeds: int = 1) -> list[tuple[str,
 def test_chosen_changes_run_with_the_reference_of_their_group_and_no_other() -> None:
     only = ["heads", "depth", "loss", "size"]
     assert plan_of(only, ["loss-focal"], seeds=2) == [
-        ("reference", 0), ("loss-focal", 0), ("reference", 1), ("loss-focal", 1),
-    ]  # fmt: skip
+        ("reference", 0),
+        ("loss-focal", 0),
+        ("reference", 1),
+        ("loss-focal", 1),
+    ]
     assert plan_of(only, ["head-dense-64", "size-32"]) == [
-        ("head-plain", 0), ("head-dense-64", 0), ("reference", 0), ("size-32", 0),
-    ]  # fmt: skip
+        ("head-plain", 0),
+        ("head-dense-64", 0),
+        ("reference", 0),
+        ("size-32", 0),
+    ]
     assert plan_of(["loss"], ["reference"]) == [("reference", 0)]
 
 

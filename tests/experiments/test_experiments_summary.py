@@ -29,9 +29,10 @@ def folder(tmp_path: Path) -> Path:
     everything = list(range(80))
     views = {"plain": everything, "augmented": everything}
     stored = {
-        "identity": {"image_size": 64, "renderings": ["plain"]}, "sizes": [64],
+        "identity": {"image_size": 64, "renderings": ["plain"]},
+        "sizes": [64],
         "validation": {"labels": LABELS, "patients": everything, "views": views, "own": "plain"},
-    }  # fmt: skip
+    }
     (tmp_path / "runs").mkdir()
     (tmp_path / "study.json").write_text(json.dumps(stored))
     return tmp_path

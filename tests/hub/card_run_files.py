@@ -32,18 +32,30 @@ def point(threshold: float, tn: int, fp: int, fn: int, tp: int) -> dict:
 
 def record(auc: float, n: int = 40) -> dict:
     return {
-        "n": n, "patients": n - 10, "normal": 16, "pneumonia": n - 16, "prevalence": (n - 16) / n, "loss": 0.25,
-        "auc": {**rate(auc), "method": "DeLong"}, "average_precision": rate(0.9625), "brier": 0.0625,
+        "n": n,
+        "patients": n - 10,
+        "normal": 16,
+        "pneumonia": n - 16,
+        "prevalence": (n - 16) / n,
+        "loss": 0.25,
+        "auc": {**rate(auc), "method": "DeLong"},
+        "average_precision": rate(0.9625),
+        "brier": 0.0625,
         "mean_probability": 0.5625,
-        "ece": {"bins": 10, "binned": 0.03125, "expected_if_calibrated": 0.025, "adaptive": 0.0375,
-                "debiased_rms": 0.0},
+        "ece": {
+            "bins": 10,
+            "binned": 0.03125,
+            "expected_if_calibrated": 0.025,
+            "adaptive": 0.0375,
+            "debiased_rms": 0.0,
+        },
         "points": {
             "0.5": point(0.5, 12, 4, 3, 21),
             "default": point(0.375, 11, 5, 2, 22),
             "rule_out": None,
             "rule_in": point(0.875, 15, 1, 8, 16),
         },
-    }  # fmt: skip
+    }
 
 
 def agreement(n: int, mean: float) -> dict:
@@ -53,8 +65,14 @@ def agreement(n: int, mean: float) -> dict:
 
 
 def engine(difference: float, flips: int) -> dict:
-    return {"n": 40, "max_logit_difference": difference, "max_probability_difference": difference / 8, "flips": flips,
-            "band": 0.01, "flips_outside_band": 0}  # fmt: skip
+    return {
+        "n": 40,
+        "max_logit_difference": difference,
+        "max_probability_difference": difference / 8,
+        "flips": flips,
+        "band": 0.01,
+        "flips_outside_band": 0,
+    }
 
 
 def checks(flagged: int) -> dict:

@@ -29,11 +29,14 @@ def test_every_figure_of_the_shipped_checkpoint_is_named():
     assert shipped == {name for name in OPTIONAL if name.startswith("figures/")}
 
 
-@pytest.mark.parametrize("record", [
-    {"findings": [], "seconds": {"reading": 1.0}},
-    {"leakage": {"pairs": [{"examples": {"files": ["train/a = test/b"]}}]}},
-    {"findings": [{"text": "The most doubtful is one picture John 1960.png"}]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"findings": [], "seconds": {"reading": 1.0}},
+        {"leakage": {"pairs": [{"examples": {"files": ["train/a = test/b"]}}]}},
+        {"findings": [{"text": "The most doubtful is one picture John 1960.png"}]},
+    ],
+)
 def test_an_audit_that_names_pictures_is_refused_before_any_request(hub, checkpoint, record):
     (checkpoint / "audit.json").write_text(json.dumps(record))
     with pytest.raises(PushError) as caught:

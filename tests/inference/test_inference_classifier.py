@@ -79,9 +79,15 @@ def test_answers_in_and_around_the_refer_band(classifier: Classifier, margin, an
     """Probabilities by hand: sigmoid(margin / 1.5 - 0.2) = 0.100, 0.450, 0.690, 0.922; the band is 0.3 to 0.8."""
     shared = {"class_activation_map": None, "findings": (), "timing": None}
     made = Prediction.make(
-        rule=classifier.decision, logits=(0.0, margin), threshold=None,
-        name="x", model_id="m", model_hash="0" * 64, engine="e", **shared,
-    )  # fmt: skip
+        rule=classifier.decision,
+        logits=(0.0, margin),
+        threshold=None,
+        name="x",
+        model_id="m",
+        model_hash="0" * 64,
+        engine="e",
+        **shared,
+    )
     assert (made.answer, made.decision) == (answer, decision)
 
 

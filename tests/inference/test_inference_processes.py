@@ -41,8 +41,13 @@ def test_two_processes_write_what_one_writes(folder: Path, exported_folder: Path
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, *command, "--output", together, *options],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     parts = [rows(tmp_path / f"together-{index}-of-2.csv") for index in range(2)]
     assert [len(part) for part in parts] == [3, 2]

@@ -40,10 +40,18 @@ def test_another_architecture_with_a_centre_crop(tmp_path: Path) -> None:
     config = MobileNetV2Config(image_size=64, depth_multiplier=0.35, num_labels=10)
     MobileNetV2ForImageClassification(config).save_pretrained(tmp_path)
     processor = {
-        "image_processor_type": "MobileNetV2ImageProcessor", "do_resize": True, "size": {"shortest_edge": 72},
-        "do_center_crop": True, "crop_size": {"height": 64, "width": 64}, "resample": 2, "do_rescale": True,
-        "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.25] * 3,
-    }  # fmt: skip
+        "image_processor_type": "MobileNetV2ImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 72},
+        "do_center_crop": True,
+        "crop_size": {"height": 64, "width": 64},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.25] * 3,
+    }
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
     base = load_base_model(str(tmp_path))
     assert base.model.config.num_labels == 2

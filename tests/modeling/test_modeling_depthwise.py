@@ -66,11 +66,15 @@ def test_only_depthwise_convolutions_are_taken_and_weights_stay() -> None:
     names = list(model.state_dict())
     assert quicken_depthwise(model) == 16  # one in each block
     assert list(model.state_dict()) == names
-    others = nn.ModuleList([
-        nn.Conv2d(8, 8, 3, groups=4, bias=False), nn.Conv2d(8, 8, 3, groups=8),
-        nn.Conv2d(8, 16, 3, groups=8, bias=False),
-        nn.Conv2d(8, 8, 7, groups=8, bias=False), nn.Conv2d(8, 8, 3, dilation=2, groups=8, bias=False),
-        nn.Conv2d(8, 8, 3, padding=(1, 0), groups=8, bias=False),
-        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect", groups=8, bias=False),
-    ])  # fmt: skip
+    others = nn.ModuleList(
+        [
+            nn.Conv2d(8, 8, 3, groups=4, bias=False),
+            nn.Conv2d(8, 8, 3, groups=8),
+            nn.Conv2d(8, 16, 3, groups=8, bias=False),
+            nn.Conv2d(8, 8, 7, groups=8, bias=False),
+            nn.Conv2d(8, 8, 3, dilation=2, groups=8, bias=False),
+            nn.Conv2d(8, 8, 3, padding=(1, 0), groups=8, bias=False),
+            nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect", groups=8, bias=False),
+        ]
+    )
     assert quicken_depthwise(others) == 0

@@ -24,7 +24,11 @@ from hf_model.modeling.own import ChestXrayForImageClassification, with_head
 
 LINEAR = 1280 * 2 + 2
 PARAMETERS = {
-    "plain": LINEAR, "dropout-0.5": LINEAR, "dropout-0.3": LINEAR, "dropout-0.7": LINEAR, "no-dropout": LINEAR,
+    "plain": LINEAR,
+    "dropout-0.5": LINEAR,
+    "dropout-0.3": LINEAR,
+    "dropout-0.7": LINEAR,
+    "no-dropout": LINEAR,
     "dense-64": 1280 * 64 + 64 + 64 * 2 + 2,
     "dense-128": 1280 * 128 + 128 + 128 * 2 + 2,
     "batch-norm": 2 * 1280 + LINEAR,
@@ -32,7 +36,7 @@ PARAMETERS = {
     "two-batch-norms": 2 * 1280 + 2 * 1280 + LINEAR,
     "three-dense-two-batch-norms": 1280 * 64 + 64 + 4 * 64 + 64 * 32 + 32 + 32 * 2 + 2,
     "efficientnet": 2 * 1280 + 1280 * 256 + 256 + 256 * 2 + 2,
-}  # fmt: skip
+}
 
 
 def stirred(head: torch.nn.Sequential) -> torch.nn.Sequential:
@@ -123,8 +127,13 @@ def test_the_map_is_grad_cam(saved: dict[str, Path]) -> None:
 
 def test_transformers_without_this_package_refuses_the_folder(saved: dict[str, Path]) -> None:
     code = f"from transformers import pipeline; pipeline('image-classification', model={str(saved['headed'])!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=saved["headed"],
-                          env={**os.environ, "PYTHONPATH": ""})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=saved["headed"],
+        env={**os.environ, "PYTHONPATH": ""},
+    )
     assert done.returncode != 0
     assert "chest_xray_classifier" in done.stderr.splitlines()[-1] + done.stderr
 

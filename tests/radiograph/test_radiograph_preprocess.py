@@ -68,8 +68,7 @@ def test_resize_is_pillows(grey):
 
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize(
-    "preprocessing",
-    [Preprocessing(), Preprocessing(60, 100, 2, 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))],
+    "preprocessing", [Preprocessing(), Preprocessing(60, 100, 2, 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
 )
 def test_saved_configuration_gives_transformers_the_same_tensor(preprocessing, colour, grey, tmp_path):
     theirs = reference(preprocessing.to_dict(), tmp_path, grey, colour)

@@ -23,11 +23,26 @@ from hf_model.hub.push import checkpoint_files
 def test_the_folder_is_complete(trained: Path) -> None:
     names = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     assert {
-        "config.json", "model.safetensors", "preprocessor_config.json", "decision.json", "metrics.json", "README.md",
-        "training_curves.png", "confusion_matrix.png", "scores/calibration.csv", "scores/test-plain.csv",
-        "scores/test-smooth.csv", "gate.safetensors", "openvino_model.xml", "openvino_model.bin",
-        "evaluation.html", "report/index.html", "report/metrics.json", "figures/roc.svg", "figures/reliability.png",
-    } <= names  # fmt: skip
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "decision.json",
+        "metrics.json",
+        "README.md",
+        "training_curves.png",
+        "confusion_matrix.png",
+        "scores/calibration.csv",
+        "scores/test-plain.csv",
+        "scores/test-smooth.csv",
+        "gate.safetensors",
+        "openvino_model.xml",
+        "openvino_model.bin",
+        "evaluation.html",
+        "report/index.html",
+        "report/metrics.json",
+        "figures/roc.svg",
+        "figures/reliability.png",
+    } <= names
     top = {name for name in names if not name.startswith("stages/")}
     assert not [name for name in top if name.endswith((".bin", ".pt", ".pth", ".pkl")) and "openvino" not in name]
 

@@ -162,6 +162,9 @@ def test_train_refuses_at_the_start_and_records_what_was_allowed(folder: Path, t
     assert train.main([*argv, "--allow_leakage", "--head", "three-dense-two-batch-norms", "--loss", "focal"]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["data"]["leakage"] == {
-        "clean": False, "allowed": True, "counts": {"patients": 1, "pixels": 0, "near": 0}, "unknown_patients": 0,
-    }  # fmt: skip
+        "clean": False,
+        "allowed": True,
+        "counts": {"patients": 1, "pixels": 0, "near": 0},
+        "unknown_patients": 0,
+    }
     assert metrics["arguments"]["allow_leakage"] is True

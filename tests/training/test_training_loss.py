@@ -86,11 +86,25 @@ class Rows(torch.utils.data.Dataset):
 def one_step(folder: Path, rows: Rows, batch: int, accumulation: int) -> tuple[torch.Tensor, float]:
     """Weights after one optimizer step of plain SGD over all rows, and the loss that was logged."""
     arguments = FineTuningArguments(
-        output_dir=str(folder), per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
-        max_steps=1, learning_rate=1.0, optim="sgd", lr_scheduler_type="constant", warmup_steps=0, weight_decay=0.0,
-        max_grad_norm=0.0, eval_strategy="no", save_strategy="no", load_best_model_at_end=False, logging_steps=1,
-        metric_for_best_model=None, use_cpu=True, disable_tqdm=True, precision="fp32",
-    )  # fmt: skip
+        output_dir=str(folder),
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=accumulation,
+        max_steps=1,
+        learning_rate=1.0,
+        optim="sgd",
+        lr_scheduler_type="constant",
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=0.0,
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
+        logging_steps=1,
+        metric_for_best_model=None,
+        use_cpu=True,
+        disable_tqdm=True,
+        precision="fp32",
+    )
     trainer = PneumoniaTrainer(model=Linear(), args=arguments, train_dataset=rows, class_weights=WEIGHTS)
     trainer.train()
     return trainer.model.layer.weight.detach().clone(), trainer.state.log_history[0]["loss"]

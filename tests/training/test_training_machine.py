@@ -31,9 +31,15 @@ def test_emulated_bfloat16_is_not_even_measured(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("platform", "cores", "cuda", "expected"),
-    [("linux", 1, False, 0), ("linux", 2, False, 1), ("linux", 32, False, 1), ("linux", 4, True, 3),
-     ("linux", 32, True, 8), ("win32", 8, True, 0)],
-)  # fmt: skip
+    [
+        ("linux", 1, False, 0),
+        ("linux", 2, False, 1),
+        ("linux", 32, False, 1),
+        ("linux", 4, True, 3),
+        ("linux", 32, True, 8),
+        ("win32", 8, True, 0),
+    ],
+)
 def test_loader_processes(monkeypatch, platform: str, cores: int, cuda: bool, expected: int) -> None:
     monkeypatch.setattr(machine.sys, "platform", platform)
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(cores)))
