@@ -78,9 +78,8 @@ def _duplicates(part: dict[str, Any]) -> list[Finding]:
             NOTE,
             "duplicates",
             f"{exact['groups']} groups of pictures have equal decoded pixels ({exact['files']} files, in",
-            f"{part['rendering']}",
-            f"at {width} x {height} px): {exact['across_splits']} groups cross splits, {exact['across_patients']} join two",
-            f"patient keys. {near['groups']} further pairs are nearly equal.",
+            f"{part['rendering']} at {width} x {height} px): {exact['across_splits']} groups cross splits,",
+            f"{exact['across_patients']} join two patient keys. {near['groups']} further pairs are nearly equal.",
         )
     ]
     conflicts = exact["label_conflicts"] + near["label_conflicts"]

@@ -14,10 +14,10 @@ from hf_model.audit.probing import TooFewPatients, auc_entry, linear, probe, tre
 LUNGS = (0.12, 0.88, 0.08, 0.92)
 """Top, bottom, left, right of the rectangle that holds both lungs, as fractions of the sides. Read off the mean
 pictures; what is left is the frame with shoulders, arms, neck, belly, markers and the edge of the film."""
-FEWEST = 60
+FEWEST_ROWS = 60
 """Development pictures below which nothing is fitted: boosted trees cannot split so few."""
 TOO_FEW = (
-    f"Shortcuts were not probed, or not all: that needs {FEWEST} readable development pictures and two patients of "
+    f"Shortcuts were not probed, or not all: that needs {FEWEST_ROWS} readable development pictures and two patients of "
     "each class."
 )
 
@@ -51,7 +51,7 @@ def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: 
     """Every probe on the development pictures, each {"key", "title", "how", "auc"}; nothing is trained on test.
 
     ``whole`` False leaves out the two that look at pixels, for further renderings. Those that are fitted are left
-    out below ``FEWEST`` pictures and below two patients of a class (``TOO_FEW`` says so), and all where a class is
+    out below ``FEWEST_ROWS`` pictures and below two patients of a class (``TOO_FEW`` says so), and all where a class is
     missing.
     """
     at = pictures.development
@@ -63,7 +63,7 @@ def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: 
     sicker = np.median(sharp[labels == 1]) >= np.median(sharp[labels == 0])
     how = f"one number, the mean absolute horizontal gradient; {'pneumonia' if sicker else 'normal'} is sharper"
     found = [_entry("sharpness", "Sharpness alone", how, auc_entry(sharp if sicker else -sharp, labels, groups, seed))]
-    if len(at) < FEWEST:
+    if len(at) < FEWEST_ROWS:
         return found
     try:
         fitted = _fitted(pictures, measures, labels, groups, seed, whole=whole)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hf_model.inference.predict_cli import COLUMNS, row
+from hf_model.commands.predict import COLUMNS, row
 from hf_model.inference.prediction import Failure, Prediction
 from hf_model.page.archive import Item
 from hf_model.page.pictures import THUMBNAIL_SIDE, thumbnail

@@ -13,7 +13,7 @@ from hf_model.page.text import escape, percent, rounded
 BINS = 20
 SHOWN_ROWS = 1000
 """More rows make a phone's browser slow; the downloads hold all."""
-COLUMNS = (
+TABLE_COLUMNS = (
     ("number", "#"),
     (None, "Picture"),
     ("name", "File"),
@@ -107,7 +107,7 @@ def table(rows: Sequence[Row]) -> str:
         f'<th scope="col" role="columnheader"><button type="button" data-sort="{key}">{label}</button></th>'
         if key
         else f'<th scope="col" role="columnheader">{label}</th>'
-        for key, label in COLUMNS
+        for key, label in TABLE_COLUMNS
     )
     body = "".join(_row(number, row) for number, row in enumerate(rows[:SHOWN_ROWS], start=1))
     more = f"The first {SHOWN_ROWS:,} of {len(rows):,} files; " if len(rows) > SHOWN_ROWS else f"{len(rows):,} files; "

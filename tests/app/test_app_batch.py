@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model.inference import predict_cli
+from hf_model.commands import predict
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.prediction import Failure
 from hf_model.page import batch_view
@@ -46,7 +46,7 @@ def test_numbers_are_those_of_a_single_prediction(rows: list[Row], classifier: C
 
 def test_csv_is_the_command_lines(rows: list[Row]) -> None:
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
-    assert tuple(table[0]) == predict_cli.COLUMNS
+    assert tuple(table[0]) == predict.COLUMNS
     assert [entry["name"] for entry in table][:2] == ["clear.png", "bomb.png"]
     assert (table[1]["error"], table[1]["reason"], table[1]["probability"]) == ("zip-bomb", "Bomb.", "")
     assert float(table[3]["probability"]) == pytest.approx(rows[3].result.probability, abs=1e-6)

@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from hub_standin import StandIn
 
 from hf_model import Classifier
-from hf_model.inference import predict_cli
+from hf_model.commands import predict
 
 ROOT = Path(__file__).parents[2]
 # No name is resolved and nothing but this machine is connected to: what a machine without a network does.
@@ -81,7 +81,7 @@ def test_model_id_on_the_hub_gives_the_numbers_of_the_command_line(
         assert "Model: tester/chest (" in httpx.get(f"{url}/config").text
     assert [answer["answer"] for answer in answers] == ["PNEUMONIA LIKELY", None]
     command = [str(files.sick), str(files.inverted), "--checkpoint", "tester/chest", "--format", "json"]
-    assert predict_cli.main(command) == 0
+    assert predict.main(command) == 0
     printed = json.loads(capsys.readouterr().out)
     for answer, row in zip(answers, printed, strict=True):
         same = answer["engine"] == row["engine"]  # each start measures which arithmetic is faster here

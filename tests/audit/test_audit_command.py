@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from hf_model.audit.audit_cli import main
+from hf_model.commands.audit import main
 
 
 class Page(HTMLParser):

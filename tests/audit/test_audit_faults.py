@@ -10,7 +10,7 @@ import pytest
 from audit_folders import film, name_of, png, write_dicom, write_nested, write_table
 from PIL import Image, ImageEnhance
 
-from hf_model.audit.audit_cli import main
+from hf_model.commands.audit import main
 from hf_model.config import CHECKPOINT_DIR
 
 FLIPPED = name_of(2, 0, pneumonia=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import frame, machine, markdown, timing
-from hf_model import benchmark_cli
+from hf_model.commands import benchmark
 from hf_model.evaluation.decision import Decision
 
 ROOT = Path(__file__).parents[2]
@@ -199,20 +199,20 @@ def test_agreement_counts_decisions_inside_and_outside_the_band() -> None:
 
 
 def test_command_line(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert benchmark_cli.main(["--list"]) == 0
+    assert benchmark.main(["--list"]) == 0
     assert "serving_tensor" in capsys.readouterr().out
-    assert benchmark_cli.main(["absent"]) == 2
+    assert benchmark.main(["absent"]) == 2
     assert "no benchmark 'absent'" in capsys.readouterr().err
     module = SimpleNamespace(**vars(MODULE), run=lambda options: {"value": 4})
     monkeypatch.setattr(frame, "discover", lambda: {"serving_x": module})
     output = tmp_path / "results.json"
-    assert benchmark_cli.main(["serving", "--quick", "--output", str(output)]) == 0
+    assert benchmark.main(["serving", "--quick", "--output", str(output)]) == 0
     assert "value 4" in capsys.readouterr().out
     stored = json.loads(output.read_text())["sections"]["serving_x"]
     assert (stored["result"], stored["quick"]) == ({"value": 4}, True)
     assert stored["command"] == "python -m hf_model benchmark serving_x --quick"
-    monkeypatch.setattr(benchmark_cli, "ROOT", tmp_path)
-    assert benchmark_cli.main(["serving"]) == 2
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    assert benchmark.main(["serving"]) == 2
     assert "clone of the repository" in capsys.readouterr().err
 
 

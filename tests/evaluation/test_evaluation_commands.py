@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_model.evaluation import evaluate_cli, figure_set
+from hf_model.commands import evaluate as evaluate_cli
+from hf_model.evaluation import figure_set
 from hf_model.evaluation.comparison import compare
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.scores import Scores

@@ -13,8 +13,9 @@ from generated import chest, write_image_folder
 from PIL import Image
 
 from hf_model import Classifier
+from hf_model.commands import gate
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.evaluation import gate_cli, strangers
+from hf_model.evaluation import strangers
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.gate_record import gate_record, meets, tally
 from hf_model.inference.prediction import Failure, Prediction, Timing
@@ -99,10 +100,10 @@ def test_the_command_writes_into_metrics_json(few: None, tmp_path: Path, capsys:
     folder, pictures = tmp_path / "checkpoint", write_image_folder(tmp_path / "local", {"train": 3}, pictures=1)
     shutil.copytree(CHECKPOINT_DIR, folder)
     before = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    code = gate_cli.main(["--checkpoint", str(folder), "--radiographs", str(pictures), "--split", "train"])
+    code = gate.main(["--checkpoint", str(folder), "--radiographs", str(pictures), "--split", "train"])
     after = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    record = after[gate_cli.KEY]
-    before.pop(gate_cli.KEY, None), after.pop(gate_cli.KEY)
+    record = after[gate.KEY]
+    before.pop(gate.KEY, None), after.pop(gate.KEY)
     assert after == before
     assert record["radiographs"] == {"dataset": "local", "split": "train", "pictures": 6}
     assert set(record["groups"]) == {"generated", "radiographs", "altered radiographs"}
@@ -118,6 +119,6 @@ def test_the_command_writes_into_metrics_json(few: None, tmp_path: Path, capsys:
 def test_the_test_split_stays_closed(few: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = write_image_folder(tmp_path / "chest-xray-pneumonia", {"train": 2, "test": 2})
     output = tmp_path / "out.json"
-    assert gate_cli.main(["--radiographs", str(pictures), "--split", "test", "--output", str(output)]) == 2
+    assert gate.main(["--radiographs", str(pictures), "--split", "test", "--output", str(output)]) == 2
     assert "holds pictures of this checkpoint's own test split" in capsys.readouterr().err
     assert not output.exists()

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_model.commands import evaluate as evaluate_cli
+from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.data.loading import DatasetError
 from hf_model.data.patients import anonymous_keys
-from hf_model.evaluation import evaluate_cli, figure_set, recalibrate_cli
+from hf_model.evaluation import figure_set
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.picture_set import PictureSet
 from hf_model.evaluation.scores import Scores

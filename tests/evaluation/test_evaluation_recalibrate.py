@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from hf_model.evaluation import recalibrate_cli
+from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.scores import Scores

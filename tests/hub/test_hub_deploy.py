@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import SpaceCard
 
-from hf_model.hub import deploy_cli, space
+from hf_model.commands import deploy
+from hf_model.hub import space
 from hf_model.hub.deploy import deploy_space
 from hf_model.hub.space import SpaceError, check_header, space_header, space_readme
 
@@ -184,7 +185,7 @@ def test_without_a_checkpoint_a_model_id_is_asked_for(hub, project):
 
 def test_a_dry_run_lists_and_sends_nothing(hub, project, monkeypatch, capsys):
     monkeypatch.setattr(space, "ROOT", project)
-    assert deploy_cli.main(["--space_id", "page", "--model_id", "me/model", "--dry_run"]) == 0
+    assert deploy.main(["--space_id", "page", "--model_id", "me/model", "--dry_run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Deploying to the Space page, serving MODEL_ID=me/model:\n")
     assert out.endswith("in 5 files\nDry run: nothing was sent.\n")
@@ -193,5 +194,5 @@ def test_a_dry_run_lists_and_sends_nothing(hub, project, monkeypatch, capsys):
 
 
 def test_the_command_fails_with_one_message_and_code_2(hub, capsys):
-    assert deploy_cli.main(["--space_id", "a b"]) == 2
+    assert deploy.main(["--space_id", "a b"]) == 2
     assert capsys.readouterr().err.startswith("Deploying a b failed: 'a b' is not a repository name")

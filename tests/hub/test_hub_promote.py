@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from card_run_files import decision, metrics
 
-from hf_model.hub.promote_cli import promote
+from hf_model.commands.promote import promote
 from hf_model.hub.push import PushError
 
 

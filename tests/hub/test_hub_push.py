@@ -9,9 +9,9 @@ import shlex
 import pytest
 from huggingface_hub import hf_hub_download
 
+from hf_model.commands.push import main
 from hf_model.hub.listing import readable_size
 from hf_model.hub.push import REQUIRED, PushError, checkpoint_files, push_checkpoint, push_command
-from hf_model.hub.push_cli import main
 
 DOWNLOAD = """
 import hashlib, pathlib, sys

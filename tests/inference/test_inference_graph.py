@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 from inference_checkpoints import SIDE, build, pictures
 
-from hf_model.inference import export_cli
+from hf_model.commands import export
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines import machine
 from hf_model.inference.engines.base import EngineUnavailable
@@ -94,7 +94,7 @@ def test_a_stale_export_is_refused_and_torch_takes_over(
 
 def test_exporting_again_mends_a_stale_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change_weights(folder)
-    assert export_cli.main(["--checkpoint", str(folder)]) == 0
+    assert export.main(["--checkpoint", str(folder)]) == 0
     printed = capsys.readouterr().out
     assert "neutral squeeze-excite gates removed: 7" in printed
     assert "class activation map: yes" in printed
@@ -122,7 +122,7 @@ def test_a_damaged_export_is_told_from_a_stale_one(folder: Path, damage: str) ->
 
 
 def test_export_of_a_folder_that_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export_cli.main(["--checkpoint", str(tmp_path)]) == 2
+    assert export.main(["--checkpoint", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("export: ")
 
 

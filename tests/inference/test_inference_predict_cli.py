@@ -12,7 +12,7 @@ from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 from hf_model import Classifier
-from hf_model.inference.predict_cli import COLUMNS, find_files, main
+from hf_model.commands.predict import COLUMNS, find_files, main
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
+from hf_model.commands.predict import main
 from hf_model.inference.engines.machine import usable_cores
-from hf_model.inference.predict_cli import main
 from hf_model.inference.processes import launched, own_share, part_name
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hf_model.commands.evaluate import add_data_options
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import sealing
-from hf_model.evaluation.evaluate_cli import add_data_options
 from hf_model.evaluation.gate_record import gate_record
 from hf_model.evaluation.known_pictures import Known
 from hf_model.inference.checkpoint import Checkpoint
