@@ -1,4 +1,4 @@
-"""Pictures that are in the data set more than once: exactly, or nearly (see ``hf_model.data.near``)."""
+"""Pictures that are in the data set more than once: exactly, or nearly (see ``hf_model.data.near_duplicates``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_model.audit.pictures import Pictures
-from hf_model.data.near import CORRELATION, HASH_DISTANCE, PIXEL_SIDE, Pair, components, near_pairs
+from hf_model.data.near_duplicates import CORRELATION, HASH_DISTANCE, PIXEL_SIDE, Pair, components, near_pairs
 
 
 def equal_groups(keys: Sequence[Hashable | None]) -> list[list[int]]:

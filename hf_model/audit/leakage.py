@@ -12,7 +12,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from hf_model.audit.pictures import TEST, Pictures, gather
-from hf_model.data.near import Pair, near_pairs
+from hf_model.data.near_duplicates import Pair, near_pairs
 from hf_model.data.patients import bare_number
 from hf_model.radiograph.preprocess import Preprocessing
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from hf_model.data.labels import known_label
+from hf_model.data.folders import known_label
 
 _SEPARATOR = re.compile(r"[\\/]")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_model.audit.duplicates import equal_groups
 from hf_model.audit.pictures import Pictures
-from hf_model.data.near import PIXEL_SIDE, standardised, thumbnails
+from hf_model.data.near_duplicates import PIXEL_SIDE, standardised, thumbnails
 from hf_model.data.patients import bare_number
 
 

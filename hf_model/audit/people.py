@@ -8,9 +8,9 @@ from datasets import Dataset
 
 from hf_model.data.folders import FROM_DICOM, FROM_FOLDER
 from hf_model.data.loading import DatasetError
-from hf_model.data.owners import FILE_NAME, find_patients, owners_of
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
+from hf_model.data.prepare import FILE_NAME, find_patients, owners_of
 
 
 def keys_of_rows(

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hf_model.audit.model_probes import hide
 from hf_model.audit.pictures import TEST, Pictures
 from hf_model.config import LABELS
-from hf_model.data.near import Pair
+from hf_model.data.near_duplicates import Pair
 
 TILE, GAP, LINE = 168, 6, 16
 

@@ -17,8 +17,8 @@ pictures; what is left is the frame with shoulders, arms, neck, belly, markers a
 FEWEST_ROWS = 60
 """Development pictures below which nothing is fitted: boosted trees cannot split so few."""
 TOO_FEW = (
-    f"Shortcuts were not probed, or not all: that needs {FEWEST_ROWS} readable development pictures and two patients of "
-    "each class."
+    f"Shortcuts were not probed, or not all: that needs {FEWEST_ROWS} readable development pictures and two patients"
+    " of each class."
 )
 
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from hf_model.config import NORMAL, NOT_A_DEVICE, PNEUMONIA
-from hf_model.data.walk import walk_files
+from hf_model.data.folders import walk_files
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES

@@ -11,8 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 
 from hf_model.config import LABELS
-from hf_model.data.folders import read_class_folders
-from hf_model.data.labels import NUMBERS, known_label, label_mapping
+from hf_model.data.folders import NUMBERS, known_label, label_mapping, read_class_folders
 
 logger = logging.getLogger(__name__)
 

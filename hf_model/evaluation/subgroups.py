@@ -41,7 +41,7 @@ def aetiology_column(scores: Scores) -> dict[str, list[str | None]]:
 
     Empty where no name says so; None for a pneumonia picture whose name does not.
     """
-    from hf_model.data.patients import aetiology  # standard library only, but of a part that imports datasets
+    from hf_model.data.patients import aetiology
 
     words = {"bacteria": "bacterial pneumonia", "virus": "viral pneumonia"}
     said = [aetiology(name) for name in scores.names]

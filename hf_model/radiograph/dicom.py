@@ -8,15 +8,128 @@ from __future__ import annotations
 
 import io
 import struct
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_model.radiograph.codestream import frame_size
-from hf_model.radiograph.dicom_header import HEADER_TAGS, facts, header_findings, number
-from hf_model.radiograph.grey import depth_of, from_unsigned, scaled
-from hf_model.radiograph.picture import check_size, colour_findings
-from hf_model.radiograph.types import Radiograph, UnreadableRadiograph
+from hf_model.radiograph.picture import check_size, colour_findings, depth_of, from_unsigned, scaled
+from hf_model.radiograph.types import Finding, Radiograph, UnreadableRadiograph
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+HEADER_TAGS = (
+    *("Modality", "ViewPosition", "BodyPartExamined", "PatientAge", "PatientBirthDate", "StudyDate"),
+    *("PresentationIntentType", "BurnedInAnnotation"),
+)
+RADIOGRAPHY = ("CR", "DX", "DR", "RG")
+CHEST_WORDS = ("CHEST", "THORA", "LUNG", "TORAX", "RIB")
+YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """The first value of an element as a finite number; None where it is missing or none."""
+    try:
+        value = dataset.get(keyword)
+        value = value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value
+        value = float(value)
+    except (TypeError, ValueError, IndexError, OverflowError, NotImplementedError):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """Non-identifying facts; keys with no value are left out. age_years is a number of years."""
+    found = {
+        "modality": _text(dataset, "Modality"),
+        "view_position": _text(dataset, "ViewPosition"),
+        "body_part": _text(dataset, "BodyPartExamined"),
+        "presentation_intent": _text(dataset, "PresentationIntentType"),
+        "age_years": _age(dataset),
+        "photometric_interpretation": _text(dataset, "PhotometricInterpretation"),
+        "transfer_syntax": dataset.file_meta.TransferSyntaxUID.name,
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def header_findings(found: dict[str, Any]) -> tuple[Finding, ...]:
+    """What in the facts speaks against a frontal chest radiograph; age and view are the population's matter."""
+    findings = []
+    modality, view, part = (found.get(key, "") for key in ("modality", "view_position", "body_part"))
+    if modality and modality not in RADIOGRAPHY:
+        findings.append(Finding("modality", f"The header says modality {modality}, which is no radiograph.", "flag"))
+    if part and not any(word in part for word in CHEST_WORDS):
+        findings.append(Finding("body-part", f"The header says body part {part}, not chest.", "flag"))
+    if view not in ("", "AP", "PA"):
+        findings.append(Finding("view", f"The header says {view} view, which is not frontal (AP or PA).", "flag"))
+    if found.get("presentation_intent") == "FOR PROCESSING":
+        message = "The header says FOR PROCESSING: raw detector values, not the picture a reader sees; export that one."
+        findings.append(Finding("for-processing", message, "flag"))
+    return tuple(findings)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    """The element's first value, upper case, at most 32 characters; empty where it is missing or broken."""
+    try:
+        value = dataset.get(keyword)
+    except (ValueError, TypeError, NotImplementedError, LookupError, OverflowError):
+        return ""
+    value = value if isinstance(value, str) else next(iter(value or [""]))
+    return "".join(letter for letter in str(value).upper() if letter.isprintable()).strip()[:32]
+
+
+def _age(dataset: Dataset) -> float | None:
+    """Years from PatientAge ("004Y", "018M"), else from birth date and study date."""
+    text = _text(dataset, "PatientAge")
+    if len(text) >= 2 and text[:-1].isdecimal() and text[-1] in YEARS:
+        return round(int(text[:-1]) * YEARS[text[-1]], 2)
+    try:
+        born, studied = (date.fromisoformat(_text(dataset, keyword)) for keyword in ("PatientBirthDate", "StudyDate"))
+    except ValueError:
+        return None
+    years = (studied - born).days / 365.25
+    return round(years, 2) if 0 <= years <= 130 else None
+
+
+JPEG_START, JPEG2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
+# Start-of-frame markers of T.81 (C0 to CF but for DHT C4, JPG C8, DAC CC) and of JPEG-LS, T.87 (F7).
+FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def frame_size(stream: bytes) -> tuple[int, int] | None:
+    """(width, height) of a JPEG, JPEG-LS or JPEG 2000 stream; None for any other (RLE has no size of its own).
+
+    Raises ValueError for a JPEG stream without a frame header.
+    """
+    if stream.startswith(JPEG_START):
+        return _jpeg_size(stream)
+    start = stream[:4096].find(JPEG2000_START)
+    if start < 0:
+        return None
+    # SIZ (T.800 A.5.1): marker, length, capabilities, then width and height of the grid and the picture's offset in it
+    right, bottom, left, top = struct.unpack_from(">4I", stream, start + 8)
+    return right - left, bottom - top
+
+
+def _jpeg_size(stream: bytes) -> tuple[int, int]:
+    position = 2
+    while position + 9 <= len(stream):
+        if stream[position] != 0xFF:
+            break
+        marker = stream[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+        elif marker in BARE_MARKERS:
+            position += 2
+        elif marker in FRAME_MARKERS:
+            height, width = struct.unpack_from(">HH", stream, position + 5)
+            return width, height
+        else:
+            position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    raise ValueError("no frame header")
+
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

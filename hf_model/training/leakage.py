@@ -16,7 +16,7 @@ from datasets import DatasetDict
 from hf_model.audit.leakage import certificate
 from hf_model.audit.pictures import TEST, Header, Pictures
 from hf_model.data.loading import DatasetError
-from hf_model.data.near import near_pairs
+from hf_model.data.near_duplicates import near_pairs
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import FILE_NAME, DevelopmentData
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
 from hf_model.audit import duplicates, leakage
-from hf_model.data import near
+from hf_model.data import near_duplicates
 from hf_model.data.loading import load_splits
 from hf_model.radiograph import Preprocessing
 
@@ -118,7 +118,7 @@ def test_perceptual_hash_is_the_published_one():
     waves = dct(dct(picture.astype(float), axis=0), axis=1)[:8, :8]  # as imagehash.phash computes it
     # unnormalised waves differ from orthonormal ones by factors of the first row and column: compare without those
     expected = (waves > np.median(waves))[1:, 1:]
-    code = near.perceptual_hash(double[None])
+    code = near_duplicates.perceptual_hash(double[None])
     bits = np.unpackbits(code.view(np.uint8)).reshape(8, 8).astype(bool)[1:, 1:]
     assert np.mean(bits == expected) > 0.9
 

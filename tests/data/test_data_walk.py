@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_model.data.walk import walk_files
+from hf_model.data.folders import walk_files
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:

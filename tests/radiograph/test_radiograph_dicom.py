@@ -10,8 +10,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import encapsulate
 
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
-from hf_model.radiograph.codestream import frame_size
-from hf_model.radiograph.dicom import PLUGINS
+from hf_model.radiograph.dicom import PLUGINS, frame_size
 from hf_model.radiograph.reading import CODES
 
 
