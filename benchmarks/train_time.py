@@ -74,8 +74,8 @@ class _Looks:
         from torch.utils.data import DataLoader
 
         from hf_model.evaluation.intervals import auc_components
+        from hf_model.modeling.features import compute_logits
         from hf_model.training.batches import PlainCollator, PlainRows
-        from hf_model.training.features import compute_logits
 
         rows = PlainRows(self.pixels.pixels, self.pixels.labels)
         batches = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(self.preprocessing))

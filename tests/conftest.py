@@ -47,7 +47,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
-    from hf_model.modeling.layers import reset_norms
+    from hf_model.modeling.freezing import reset_norms
     from hf_model.radiograph import Preprocessing
 
     torch.manual_seed(0)

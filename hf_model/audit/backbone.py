@@ -56,8 +56,8 @@ def _compute(pictures: Pictures, name: str) -> np.ndarray:
     from torch.utils.data import DataLoader
 
     from hf_model.modeling.base import load_base_model
+    from hf_model.modeling.features import compute_features
     from hf_model.training.batches import PlainCollator, PlainRows
-    from hf_model.training.features import compute_features
 
     base = load_base_model(name, image_size=pictures.pixels.shape[1])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

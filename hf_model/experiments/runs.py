@@ -29,10 +29,10 @@ from hf_model.evaluation.hf_metric import classification_figures
 from hf_model.experiments.plan import Budget, Change
 from hf_model.experiments.study_data import StudyData
 from hf_model.modeling.base import BaseModel, load_base_model
+from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.modeling.heads import build_head
 from hf_model.training.arguments import DataArguments, FineTuningArguments
 from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
-from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.training.stages import StageData, run_stages
 from hf_model.training.trainer import PneumoniaTrainer
 

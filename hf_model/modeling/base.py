@@ -9,11 +9,11 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from hf_model.config import BASELINE, ID2LABEL, LABEL2ID
+from hf_model.modeling.freezing import ModelError, head_of, mend_batch_norm
 from hf_model.modeling.heads import PLAIN, check_head, mend_head_norms
-from hf_model.modeling.layers import ModelError, head_of, mend_batch_norm
-from hf_model.modeling.lite0 import PROCESSOR as LITE0_PROCESSOR
-from hf_model.modeling.lite0 import bypass_neutral_gates, load_lite0
-from hf_model.modeling.own import ChestXrayForImageClassification, baseline_cnn, with_head, without_head
+from hf_model.modeling.lite import PROCESSOR as LITE0_PROCESSOR
+from hf_model.modeling.lite import bypass_neutral_gates, load_lite0
+from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification, baseline_cnn, with_head, without_head
 from hf_model.radiograph.preprocess import Preprocessing
 
 NAMED = {f"efficientnet-b{i}": f"google/efficientnet-b{i}" for i in range(8)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hf_model.config import LABELS
-from hf_model.modeling.layers import ModelError
+from hf_model.modeling.freezing import ModelError
 
 PLAIN = "plain"
 HEADS: dict[str, tuple[tuple[str, float], ...]] = {

@@ -25,9 +25,9 @@ from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import sha256
 from hf_model.modeling.base import BaseModel
+from hf_model.modeling.features import compute_features, compute_logits
 from hf_model.radiograph import FeatureGate
 from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
-from hf_model.training.features import compute_features, compute_logits
 
 
 @dataclass

@@ -20,11 +20,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.evaluation.hf_metric import make_compute_metrics
 from hf_model.modeling.depthwise import quicken_depthwise
-from hf_model.modeling.layers import unfreeze
+from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
+from hf_model.modeling.freezing import unfreeze
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
 from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
-from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.training.resume import check_identity, drop_incomplete
 from hf_model.training.trainer import AVERAGE_FILE, EpochCallback, PneumoniaTrainer, WeightAverage, floating
 

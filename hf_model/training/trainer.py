@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
-from hf_model.modeling.layers import hold_frozen_norms, parameter_groups
+from hf_model.modeling.freezing import hold_frozen_norms, parameter_groups
 from hf_model.training.losses import LOSSES
 
 AVERAGE_FILE = "average.safetensors"

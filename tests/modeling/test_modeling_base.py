@@ -11,7 +11,7 @@ import torch
 from transformers import AutoImageProcessor, MobileNetV2Config, MobileNetV2ForImageClassification
 
 from hf_model.modeling.base import load_base_model
-from hf_model.modeling.layers import ModelError
+from hf_model.modeling.freezing import ModelError
 from hf_model.radiograph import Preprocessing
 
 

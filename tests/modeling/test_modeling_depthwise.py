@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hf_model.modeling.depthwise import FastDepthwise, quicken_depthwise
-from hf_model.modeling.lite0 import lite0_config
+from hf_model.modeling.lite import lite0_config
 
 
 def _pair(kernel: int, stride: int, padding: int | str, kind: torch.dtype) -> tuple[nn.Conv2d, nn.Conv2d]:

@@ -18,9 +18,9 @@ from hf_model import Classifier
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.torch_engine import TorchEngine
 from hf_model.modeling.base import load_base_model
+from hf_model.modeling.freezing import ModelError, layers_of, unfreeze
 from hf_model.modeling.heads import HEADS, build_head, logits_and_gradient
-from hf_model.modeling.layers import ModelError, layers_of, unfreeze
-from hf_model.modeling.own import ChestXrayForImageClassification, with_head
+from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification, with_head
 
 LINEAR = 1280 * 2 + 2
 PARAMETERS = {

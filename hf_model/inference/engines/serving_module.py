@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hf_model.modeling.heads import logits_and_gradient
-from hf_model.modeling.own import (
-    ChestXrayForImageClassification,
-)  # importing it lets transformers load our own networks
+from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification
 
 TOLERANCE = 1e-4
 """Largest difference of a logit from the plain model's for a rebuilt forward pass, relative to logits above 1."""

@@ -16,8 +16,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndNoAttention, ImageClassifierOutputWithNoAttention
 
 from hf_model.config import BASELINE, ID2LABEL, LABEL2ID
+from hf_model.modeling.freezing import ModelError
 from hf_model.modeling.heads import PLAIN, build_head
-from hf_model.modeling.layers import ModelError
 
 BASELINE_HEAD = "dense-64"
 BASELINE_SIZE = 128

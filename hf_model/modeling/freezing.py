@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hf_model.modeling.lite0 import NeutralSqueezeExcite
+from hf_model.modeling.lite import NeutralSqueezeExcite
 
 BATCH_NORM_MOMENTUM = 0.01
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
-from hf_model.modeling.layers import head_of
+from hf_model.modeling.freezing import head_of
 
 
 class FeatureRows(Dataset):
