@@ -73,7 +73,7 @@ class _Looks:
         import torch
         from torch.utils.data import DataLoader
 
-        from hf_model.evaluation.intervals import auc_components
+        from hf_model.metrics.intervals import auc_components
         from hf_model.modeling.features import compute_logits
         from hf_model.training.batches import PlainCollator, PlainRows
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from hf_model import Classifier
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.scores import Scores
 from hf_model.hub.card import build_card
 from hf_model.inference.classifier import FINER
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
 from hf_model.radiograph import read_radiograph
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_model.evaluation.intervals import cluster_weights, delong, percentile, weighted_auc
+from hf_model.metrics.intervals import cluster_weights, delong, percentile, weighted_auc
 
 FOLDS = 5
 REPLICATES = 1000

@@ -11,7 +11,7 @@ from hf_model.audit.measures import STATISTICS, Measures
 from hf_model.audit.pictures import TEST, Pictures
 from hf_model.audit.probing import TooFewPatients, folds_for, linear, probe, trees
 from hf_model.config import LABELS
-from hf_model.evaluation.intervals import wilson
+from hf_model.metrics.intervals import wilson
 
 FEWEST = 20
 """Pictures of a class on each side below which no classifier is tried."""

@@ -16,12 +16,12 @@ from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import report, report_files, sealing
 from hf_model.evaluation.known_pictures import Known
 from hf_model.evaluation.report import Material
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import aetiology_column
 from hf_model.inference.checkpoint import Checkpoint, checkpoint_around
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
+from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import aetiology_column
 
 
 def main(argv: list[str]) -> int:

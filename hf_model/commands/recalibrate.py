@@ -13,13 +13,13 @@ from hf_model.commands.evaluate import add_data_options
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import sealing
 from hf_model.evaluation.known_pictures import DEVELOPMENT, Known
-from hf_model.evaluation.metrics import evaluation_record
 from hf_model.evaluation.recalibration import refit, write_recalibrated
 from hf_model.evaluation.report import left_out_lines
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
+from hf_model.metrics.record import evaluation_record
 
 
 def main(argv: list[str]) -> int:

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hf_model.config import LABELS
 from hf_model.evaluation import figures
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.scores import Scores
 
 
 def confusion_matrix(counts: dict[str, int], title: str = "") -> Figure:

@@ -14,11 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from hf_model.evaluation.calibration import reliability
-from hf_model.evaluation.decision import Decision, sigmoid
-from hf_model.evaluation.intervals import wilson
-from hf_model.evaluation.metrics import confusion, probability_of
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.calibration import reliability
+from hf_model.metrics.decision import Decision, sigmoid
+from hf_model.metrics.intervals import wilson
+from hf_model.metrics.record import confusion, probability_of
+from hf_model.metrics.scores import Scores
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#5A5A5A"
 POINT_STYLE = {

@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from hf_model.evaluation import strangers
-from hf_model.evaluation.intervals import wilson
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.prediction import Failure, Prediction
+from hf_model.metrics.intervals import wilson
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 BARS = {"radiographs": ("at most", 0.02), "photographs": ("at least", 0.95), "generated": ("at least", 0.95)}

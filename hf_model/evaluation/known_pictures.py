@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.sealing import TEST, stored_scores
+from hf_model.metrics.scores import Scores
 
 DEVELOPMENT, EXTERNAL = "development", "external"
 _SUFFIXES = re.compile(r"(\.(jpe?g|jpe|png|tiff?|webp|bmp|dcm|dicom|dic))+$")

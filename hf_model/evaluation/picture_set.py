@@ -18,8 +18,8 @@ from tqdm import tqdm
 from hf_model.data.loading import DatasetError, file_name, load_splits, read_bytes
 from hf_model.data.patients import anonymous_keys, patient_key, patient_key_function
 from hf_model.data.prepare import find_patients, rendering_name
-from hf_model.evaluation.scores import Scores
 from hf_model.inference.classifier import Classifier
+from hf_model.metrics.scores import Scores
 from hf_model.radiograph import Radiograph, UnreadableRadiograph, read_radiograph
 
 PERTURBATIONS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {

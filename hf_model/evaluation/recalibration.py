@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from hf_model.evaluation import sealing
-from hf_model.evaluation.decision import FILE_NAME, Decision
-from hf_model.evaluation.full_record import full_record
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.operating_point import fit_decision, patients_needed
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.decision import FILE_NAME, Decision
+from hf_model.metrics.full_record import full_record
+from hf_model.metrics.operating_point import fit_decision, patients_needed
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
 
 FEWEST_PER_CLASS = 20
 """Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual

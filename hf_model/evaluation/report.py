@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from hf_model.config import SCHEMA_VERSION
-from hf_model.evaluation.comparison import rendering_agreement
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import evaluation_record, probability_of
-from hf_model.evaluation.prevalence import predictive_values
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import subgroup_table
-from hf_model.evaluation.validation import check_guarantees, score_shift
+from hf_model.metrics.comparison import rendering_agreement
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.guarantees import check_guarantees, score_shift
+from hf_model.metrics.prevalence import predictive_values
+from hf_model.metrics.record import evaluation_record, probability_of
+from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import subgroup_table
 
 PREVALENCES = (0.05, 0.1, 0.25, 0.5, 0.75)
 
@@ -80,7 +80,7 @@ def build(material: Material, *, prevalences: Sequence[float] = PREVALENCES, see
 
 
 def _comparison(material: Material, seed: int) -> dict[str, Any]:
-    from hf_model.evaluation.comparison import compare
+    from hf_model.metrics.comparison import compare
 
     scores, decision, name = material.other
     found = compare(material.scores, scores, material.decision, decision, seed=seed)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 TEST = "test"
 

@@ -25,9 +25,9 @@ from transformers import set_seed
 from hf_model.config import BASELINE
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.splits import class_weights
-from hf_model.evaluation.hf_metric import classification_figures
 from hf_model.experiments.plan import Budget, Change
 from hf_model.experiments.study_data import StudyData
+from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.base import BaseModel, load_base_model
 from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.modeling.heads import build_head

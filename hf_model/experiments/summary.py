@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.evaluation.hf_metric import classification_figures
-from hf_model.evaluation.intervals import cluster_weights, delong, percentile, weighted_auc
 from hf_model.experiments.plan import GROUPS, Change, changes
+from hf_model.metrics.intervals import cluster_weights, delong, percentile, weighted_auc
+from hf_model.metrics.trainer_metrics import classification_figures
 
 REPLICATES = 1000
 LAST = 3

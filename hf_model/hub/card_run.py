@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import DEFAULT_DATASET
-from hf_model.evaluation.decision import Decision
+from hf_model.metrics.decision import Decision
 from hf_model.radiograph.population import known
 
 KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import LABELS
-from hf_model.evaluation.decision import Decision
 from hf_model.inference.hub_folder import WEIGHTS, CheckpointError, locate
+from hf_model.metrics.decision import Decision
 from hf_model.radiograph import FeatureGate, Preprocessing
 
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_model.config import LABELS, NORMAL, PNEUMONIA
-from hf_model.evaluation.decision import Decision
 from hf_model.inference.heat_map import heat_map_png
 from hf_model.inference.schema import PREDICTION_VERSION
+from hf_model.metrics.decision import Decision
 from hf_model.radiograph import Finding
 
 PRECISION = 6

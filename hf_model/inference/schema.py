@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_model.config import LABELS
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PREDICTION_VERSION = "2.0"

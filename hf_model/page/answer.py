@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.metrics.held_out import Performance
 from hf_model.page import whom
-from hf_model.page.operating import Performance
 from hf_model.page.text import escape, interval, percent, rounded
 from hf_model.radiograph.population import NOT_DESCRIBED, Population
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.page.answer import KIND, SYMBOL
 from hf_model.page.batch import Row
 from hf_model.page.text import escape, percent, rounded

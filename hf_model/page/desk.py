@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_model.inference.prediction import Prediction
+from hf_model.metrics.held_out import HeldOut, Performance, recorded
 from hf_model.page import whom
 from hf_model.page.answer import answer_card
-from hf_model.page.operating import HeldOut, Performance, recorded
 from hf_model.page.pictures import SHOWN_SIDE, shrink, viewer
 from hf_model.page.pretest import pretest_panel
 from hf_model.page.text import definition_list, escape, note

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, Decision
-from hf_model.evaluation.prevalence import predictive_values
-from hf_model.page.operating import Performance
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, Decision
+from hf_model.metrics.held_out import Performance
+from hf_model.metrics.prevalence import predictive_values
 from hf_model.page.text import interval, percent, rounded
 
 OUT_OF = 1000

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.evaluation.hf_metric import classification_figures
+from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.training.losses import LOSSES
 
 NOT_NEGATIVE = (

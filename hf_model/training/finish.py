@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
-from hf_model.evaluation.comparison import rendering_agreement
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.picture_set import PERTURBATIONS
-from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import sha256
+from hf_model.metrics.comparison import rendering_agreement
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import compute_features, compute_logits
 from hf_model.radiograph import FeatureGate

@@ -21,12 +21,9 @@ import numpy as np
 
 from hf_model.data.pixels import Pixels
 from hf_model.evaluation import sealing
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.intervals import wilson
 from hf_model.evaluation.report import error_list
 from hf_model.evaluation.report_files import load_cases, make_case, save_cases
 from hf_model.evaluation.report_html import Case
-from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -34,6 +31,9 @@ from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 from hf_model.inference.engines.openvino_runtime import shared_core
 from hf_model.inference.engines.precision import BRAIN, SINGLE
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.intervals import wilson
+from hf_model.metrics.scores import Scores
 from hf_model.radiograph import Finding
 from hf_model.training.finish import Finisher
 from hf_model.training.records import recorded_openings

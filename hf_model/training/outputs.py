@@ -10,16 +10,16 @@ from typing import Any
 
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
-from hf_model.evaluation.comparison import engine_agreement, rendering_agreement
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.full_record import full_record
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.scores import Scores
 from hf_model.evaluation.sealing import write_json
 from hf_model.hub.card import write_card
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.export import export
+from hf_model.metrics.comparison import engine_agreement, rendering_agreement
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.full_record import full_record
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
 from hf_model.training.finish import Finisher
 from hf_model.training.opening import Opened, open_test
 from hf_model.training.records import recorded_openings, refuse_finished, run_record

@@ -13,13 +13,13 @@ from typing import Any
 
 from hf_model.data.prepare import VALIDATION
 from hf_model.evaluation import report, sealing
-from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.picture_set import PERTURBATIONS
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.report_files import write_figures, write_page
 from hf_model.evaluation.report_html import Case
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import aetiology_column
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import aetiology_column
 from hf_model.training.opening import REPORT, Opened
 
 SHIPPED_PAGE = "evaluation.html"

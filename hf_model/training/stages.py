@@ -18,7 +18,7 @@ from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_model.data.augmentation import AugmentationArguments
-from hf_model.evaluation.hf_metric import make_compute_metrics
+from hf_model.metrics.trainer_metrics import make_compute_metrics
 from hf_model.modeling.depthwise import quicken_depthwise
 from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.modeling.freezing import unfreeze

@@ -10,10 +10,10 @@ import phantom
 import pytest
 
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
 from hf_model.inference.heat_map import overlay
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
+from hf_model.metrics.held_out import Performance, Rate
 from hf_model.page.answer import answer_card
-from hf_model.page.operating import Performance, Rate
 from hf_model.page.pictures import heat_layer, shrink, viewer
 from hf_model.page.text import interval, percent, rounded
 from hf_model.radiograph.population import KERMANY

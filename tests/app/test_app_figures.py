@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
-from hf_model.evaluation.decision import LIKELY, Decision
-from hf_model.evaluation.scores import Scores
-from hf_model.page.operating import HeldOut, Performance, Rate, recorded
+from hf_model.metrics.decision import LIKELY, Decision
+from hf_model.metrics.held_out import HeldOut, Performance, Rate, recorded
+from hf_model.metrics.scores import Scores
 from hf_model.page.pretest import pretest_panel
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
 from hf_model.config import ID2LABEL, LABEL2ID
-from hf_model.evaluation.decision import Decision, OperatingPoint
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.export import export
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
 from hf_model.radiograph import Preprocessing, read_radiograph
 from hf_model.radiograph.population import KERMANY
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import frame, machine, markdown, timing
 from hf_model.commands import benchmark
-from hf_model.evaluation.decision import Decision
+from hf_model.metrics.decision import Decision
 
 ROOT = Path(__file__).parents[2]
 SECTION = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 
 def make_scores(patients: int = 400, *, seed: int = 0, separation: float = 2.0, shared: float = 1.0) -> Scores:
@@ -72,9 +72,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, pictures: Path) -> Path:
     """A checkpoint that "was trained on" the set: random weights, a decision fitted on its train split."""
-    from hf_model.evaluation.operating_point import fit_decision
     from hf_model.evaluation.picture_set import PictureSet, score
     from hf_model.inference.classifier import Classifier
+    from hf_model.metrics.operating_point import fit_decision
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     shutil.copytree(tiny_base, folder)

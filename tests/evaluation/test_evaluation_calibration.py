@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from hf_model.evaluation import calibration
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics import calibration
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.scores import Scores
 
 
 def drawn(temperature: float, bias: float, count: int = 4000, seed: int = 0):

@@ -12,11 +12,11 @@ import pytest
 
 from hf_model.commands import evaluate as evaluate_cli
 from hf_model.evaluation import figure_set
-from hf_model.evaluation.comparison import compare
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.scores import Scores
 from hf_model.inference.checkpoint import sha256
 from hf_model.inference.classifier import Classifier
+from hf_model.metrics.comparison import compare
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.scores import Scores
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 
-from hf_model.evaluation import comparison
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.intervals import delong_test
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics import comparison
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.intervals import delong_test
+from hf_model.metrics.scores import Scores
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from hf_model.evaluation.decision import LIKELY, NOT_LIKELY, REFER, Decision, DecisionError, OperatingPoint, sigmoid
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, DecisionError, OperatingPoint, sigmoid
 
 
 def point(name: str, threshold: float | None, kind: str = "sensitivity", target: float = 0.95) -> OperatingPoint:
@@ -157,5 +157,5 @@ def test_the_sentence_of_a_point():
 
 
 def test_importing_the_module_loads_the_standard_library_only():
-    code = "import sys, hf_model.evaluation.prevalence; print(sorted({'numpy', 'scipy', 'torch'} & set(sys.modules)))"
+    code = "import sys, hf_model.metrics.prevalence; print(sorted({'numpy', 'scipy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

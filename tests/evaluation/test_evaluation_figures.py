@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from hf_model.evaluation import figure_set, figures
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.operating_point import fit_decision
+from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.record import evaluation_record
 
 
 @pytest.fixture
@@ -102,5 +102,5 @@ def test_line_colours_have_the_contrast_of_wcag_graphics(colour):
 
 
 def test_only_the_figure_modules_import_matplotlib():
-    code = "import sys, hf_model.evaluation.metrics, hf_model.evaluation.comparison; print('matplotlib' in sys.modules)"
+    code = "import sys, hf_model.metrics.record, hf_model.metrics.comparison; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

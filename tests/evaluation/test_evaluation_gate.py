@@ -16,9 +16,9 @@ from hf_model import Classifier
 from hf_model.commands import gate
 from hf_model.config import CHECKPOINT_DIR
 from hf_model.evaluation import strangers
-from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.gate_record import gate_record, meets, tally
 from hf_model.inference.prediction import Failure, Prediction, Timing
+from hf_model.metrics.decision import Decision
 from hf_model.radiograph import Finding
 
 

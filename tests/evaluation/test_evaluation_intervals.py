@@ -8,7 +8,7 @@ from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from hf_model.evaluation import intervals
+from hf_model.metrics import intervals
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (10, 10), (3, 10), (366, 390), (234, 234), (1, 2)])

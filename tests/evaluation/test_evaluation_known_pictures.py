@@ -10,7 +10,7 @@ import pytest
 
 from hf_model.evaluation.known_pictures import Known, file_key, identifies
 from hf_model.evaluation.recalibration import refit, write_recalibrated
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}
 TESTED, CALIBRATED = ["person1_virus_6.jpeg", "0.png"], ["person7_virus_9.jpeg", "1.png"]

@@ -15,9 +15,9 @@ from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.data.loading import DatasetError
 from hf_model.data.patients import anonymous_keys
 from hf_model.evaluation import figure_set
-from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.picture_set import PictureSet
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.scores import Scores
 
 NUMBER = 4711000
 """First of the made-up hospital numbers."""

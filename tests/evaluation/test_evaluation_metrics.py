@@ -12,13 +12,13 @@ from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
-from hf_model.evaluation.comparison import compare
-from hf_model.evaluation.decision import Decision
 from hf_model.evaluation.figures import roc_curve
-from hf_model.evaluation.metrics import confusion, evaluation_record, probability_of
-from hf_model.evaluation.operating_point import fit_decision
-from hf_model.evaluation.prevalence import likelihood_ratios, predictive_values
-from hf_model.evaluation.subgroups import subgroup_table
+from hf_model.metrics.comparison import compare
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.prevalence import likelihood_ratios, predictive_values
+from hf_model.metrics.record import confusion, evaluation_record, probability_of
+from hf_model.metrics.subgroups import subgroup_table
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_without_calibration_only_one_half_is_a_point(test_set):
 
 
 def test_the_evaluate_metric_works_without_a_network(test_set, monkeypatch):
-    from hf_model.evaluation.hf_metric import PneumoniaMetric, make_compute_metrics
+    from hf_model.metrics.trainer_metrics import PneumoniaMetric, make_compute_metrics
 
     def refuse(*_):
         raise OSError("no network in this test")

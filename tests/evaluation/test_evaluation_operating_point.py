@@ -10,7 +10,7 @@ from mapie.risk_control import BinaryClassificationController
 from scipy.special import expit
 from scipy.stats import binom, binomtest, norm
 
-from hf_model.evaluation.operating_point import (
+from hf_model.metrics.operating_point import (
     allowed_errors,
     exact_lower_bound,
     fit_decision,
@@ -18,7 +18,7 @@ from hf_model.evaluation.operating_point import (
     patient_values,
     patients_needed,
 )
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 
 def test_patients_needed_are_the_published_59_and_299():

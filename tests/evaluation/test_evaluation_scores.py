@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 
 def test_csv_round_trip_is_exact(tmp_path, scores):

@@ -11,12 +11,12 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from hf_model.evaluation import sealing
-from hf_model.evaluation.decision import Decision, OperatingPoint
-from hf_model.evaluation.operating_point import fit_decision
 from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_recalibrated
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import aetiology_column, group_names, subgroup_table
-from hf_model.evaluation.validation import check_guarantees, score_shift
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.guarantees import check_guarantees, score_shift
+from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import aetiology_column, group_names, subgroup_table
 
 
 def test_an_opening_is_recorded_and_a_second_refused(tmp_path):

@@ -6,7 +6,7 @@ import copy
 import json
 from pathlib import Path
 
-from hf_model.evaluation.decision import Decision, OperatingPoint
+from hf_model.metrics.decision import Decision, OperatingPoint
 
 SHA = "0123456789abcdef" * 4
 

@@ -9,9 +9,9 @@ import pytest
 from card_run_files import metrics, other_hospital, write_run
 from huggingface_hub import ModelCard
 
-from hf_model.evaluation.decision import DecisionError
 from hf_model.hub.card import build_card, write_card
 from hf_model.hub.push import check_card
+from hf_model.metrics.decision import DecisionError
 
 EXPECTED = Path(__file__).with_name("expected_card.md")
 KERMANY_WORDS = (

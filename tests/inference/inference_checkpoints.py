@@ -10,7 +10,7 @@ from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
 from hf_model.config import ID2LABEL, LABEL2ID
-from hf_model.evaluation.decision import Decision, OperatingPoint
+from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.radiograph import Preprocessing
 
 SIDE = 64

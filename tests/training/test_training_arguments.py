@@ -101,7 +101,7 @@ def test_the_names_are_those_that_evaluation_gives() -> None:
 
     import numpy as np
 
-    from hf_model.evaluation.hf_metric import make_compute_metrics
+    from hf_model.metrics.trainer_metrics import make_compute_metrics
     from hf_model.training.checks import metric_names
 
     prediction = SimpleNamespace(predictions=np.array([[1.0, 0.0], [0.0, 1.0]]), label_ids=np.array([0, 1]))

@@ -14,10 +14,10 @@ from transformers import pipeline
 
 from hf_model import Classifier
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.validation import check_guarantees
 from hf_model.hub.push import checkpoint_files
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.guarantees import check_guarantees
+from hf_model.metrics.scores import Scores
 
 
 def test_the_folder_is_complete(trained: Path) -> None:

@@ -18,7 +18,7 @@ from training_runs import BRIEF, run
 
 import train
 from hf_model.evaluation import sealing
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 from hf_model.training import opening
 
 

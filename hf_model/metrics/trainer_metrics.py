@@ -1,7 +1,7 @@
 """The project's figures as an ``evaluate.Metric``: no script is fetched, so it works without a network.
 
 Training only: importing this module imports ``evaluate`` and ``datasets``. For figures with intervals use
-:func:`hf_model.evaluation.metrics.evaluation_record`.
+:func:`hf_model.metrics.record.evaluation_record`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import evaluate
 import numpy as np
 
 from hf_model.config import DEFAULT_THRESHOLD
-from hf_model.evaluation.calibration import log_loss, probabilities
-from hf_model.evaluation.intervals import auc_components, weighted_average_precision
-from hf_model.evaluation.metrics import confusion, rates
+from hf_model.metrics.calibration import log_loss, probabilities
+from hf_model.metrics.intervals import auc_components, weighted_average_precision
+from hf_model.metrics.record import confusion, rates
 
 _DESCRIPTION = "Two-class figures of a pneumonia classifier from its logits (normal, pneumonia)."
 _INPUTS = """

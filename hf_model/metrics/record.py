@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hf_model.config import DEFAULT_THRESHOLD
-from hf_model.evaluation import calibration, intervals
-from hf_model.evaluation.decision import Decision, sigmoid
-from hf_model.evaluation.prevalence import likelihood_ratios
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics import calibration, intervals
+from hf_model.metrics.decision import Decision, sigmoid
+from hf_model.metrics.prevalence import likelihood_ratios
+from hf_model.metrics.scores import Scores
 
 REPLICATES = 2000
 

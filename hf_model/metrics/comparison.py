@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from hf_model.evaluation import intervals
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import probability_of, rates
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics import intervals
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.record import probability_of, rates
+from hf_model.metrics.scores import Scores
 
 
 def paired(first: Scores, second: Scores) -> tuple[Scores, Scores]:

@@ -15,7 +15,7 @@ from statistics import NormalDist
 from typing import Any
 
 from hf_model.config import PNEUMONIA
-from hf_model.evaluation.decision import Decision
+from hf_model.metrics.decision import Decision
 
 Z = NormalDist().inv_cdf(0.975)
 

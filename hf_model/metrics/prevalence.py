@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from hf_model.evaluation.decision import posterior
+from hf_model.metrics.decision import posterior
 
 
 def likelihood_ratios(tp: int, fn: int, tn: int, fp: int, confidence: float = 0.95) -> dict[str, dict]:

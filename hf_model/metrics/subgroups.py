@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.evaluation import intervals
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import confusion, probability_of
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics import intervals
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.record import confusion, probability_of
+from hf_model.metrics.scores import Scores
 
 MOST_GROUPS = 8
 """A numeric column with more values than this is cut at its quartiles; another is cut to its largest groups."""

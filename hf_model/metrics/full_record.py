@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_model.evaluation.decision import Decision
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.scores import Scores
-from hf_model.evaluation.subgroups import aetiology_column, subgroup_table
-from hf_model.evaluation.validation import check_guarantees, score_shift
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.guarantees import check_guarantees, score_shift
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import aetiology_column, subgroup_table
 
 
 def full_record(scores: Scores, decision: Decision, calibration: Scores | None) -> dict[str, Any]:

@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, binom
 
-from hf_model.evaluation.calibration import fit_calibration, probabilities
-from hf_model.evaluation.decision import Decision, OperatingPoint
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.calibration import fit_calibration, probabilities
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.scores import Scores
 
 UNITS = {
     "one": "one picture per patient, drawn at random",

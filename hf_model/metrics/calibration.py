@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.scores import Scores
 
 TEMPERATURE_LIMITS = (0.2, 20.0)
 """Perfectly separated pictures would drive the temperature to zero and every probability to 0 or 1."""

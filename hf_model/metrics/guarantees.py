@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from hf_model.evaluation.calibration import fit_temperature
-from hf_model.evaluation.decision import Decision, OperatingPoint
-from hf_model.evaluation.intervals import clopper_pearson
-from hf_model.evaluation.metrics import probability_of
-from hf_model.evaluation.operating_point import exact_lower_bound, patient_values
-from hf_model.evaluation.scores import Scores
+from hf_model.metrics.calibration import fit_temperature
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.intervals import clopper_pearson
+from hf_model.metrics.operating_point import exact_lower_bound, patient_values
+from hf_model.metrics.record import probability_of
+from hf_model.metrics.scores import Scores
 
 HOLDS, BROKEN, OPEN = "holds", "broken", "open"
 
