@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation import report, report_files, sealing
-from hf_model.evaluation.known_pictures import Known
+from hf_model.evaluation import report, report_files, test_split
 from hf_model.evaluation.report import Material
+from hf_model.evaluation.test_split import Known
 from hf_model.inference.checkpoint import Checkpoint, checkpoint_around
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -126,7 +126,7 @@ def calibration_scores(checkpoint: Checkpoint) -> Scores | None:
 
 def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> Material:
     """Material from ``scores/test*.csv``; nothing is opened."""
-    found = sealing.stored_scores(checkpoint.folder)
+    found = test_split.stored_scores(checkpoint.folder)
     if not found:
         raise ValueError(f"{checkpoint.model_id} holds no scores/test*.csv; evaluate it with --dataset.")
     wanted = Path(arguments.dataset.rstrip("/")).name if arguments.dataset else None
@@ -136,8 +136,8 @@ def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[s
     main = wanted or order[0]
     facts |= {
         "dataset_name": main,
-        "split": sealing.TEST,
-        "role": sealing.TEST,
+        "split": test_split.TEST,
+        "role": test_split.TEST,
         "from_scores": True,
         "engine": "as stored",
     }
@@ -158,7 +158,7 @@ def _second_stored(against: str | None, name: str) -> tuple[Scores, Any, str] | 
     if against is None:
         return None
     checkpoint = Checkpoint.open(against)
-    found = sealing.stored_scores(checkpoint.folder)
+    found = test_split.stored_scores(checkpoint.folder)
     if name not in found:
         held = f"of {', '.join(found)}" if found else "none"
         raise ValueError(f"--against {checkpoint.model_id}: it holds test scores {held}, not of {name}.")
@@ -167,7 +167,7 @@ def _second_stored(against: str | None, name: str) -> tuple[Scores, Any, str] | 
 
 def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> tuple[Material, list]:
     """Material from pictures; the opening of a sealed test split is recorded before the first is read."""
-    from hf_model.evaluation import picture_set as sets
+    from hf_model.evaluation import labelled_dataset as sets
 
     contestants = [checkpoint] + ([Checkpoint.open(arguments.against)] if arguments.against else [])
     known = [Known.of(each.metrics, each.folder) for each in contestants]
@@ -209,7 +209,7 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
     Where a set holds the test split of one of the checkpoints, it is cut to that: the rest may be what its weights were
     fitted on, and no figure may mix the two.
     """
-    from hf_model.evaluation.picture_set import PictureSet
+    from hf_model.evaluation.labelled_dataset import PictureSet
 
     options = {
         name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
@@ -220,7 +220,7 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
         raise ValueError(f"--subgroups {missing[0]}: the columns are {', '.join(pictures.columns) or 'none'}.")
     left_out: list[str] = []
     for each in known:
-        if each.role(pictures) == sealing.TEST:
+        if each.role(pictures) == test_split.TEST:
             rows = each.test_rows(pictures)
             left_out += [pictures.names[row] for row in sorted(set(range(len(pictures))) - set(rows))]
             pictures = pictures.select(rows)
@@ -244,8 +244,8 @@ def _open_where_sealed(
     found = []
     for checkpoint, knows in zip(contestants, known, strict=True):
         role, opening = knows.role(pictures), None
-        if role == sealing.TEST:
-            opening = sealing.open_test(
+        if role == test_split.TEST:
+            opening = test_split.open_test(
                 checkpoint.folder,
                 checkpoint.weights_sha256,
                 [pictures.name, *renderings],
@@ -257,7 +257,7 @@ def _open_where_sealed(
 
 
 def _second(contestants: list[Checkpoint], pictures: Any, engine: str) -> tuple[Scores, Any, str]:
-    from hf_model.evaluation.picture_set import score
+    from hf_model.evaluation.labelled_dataset import score
 
     checkpoint = contestants[1]
     classifier = Classifier(checkpoint, open_engine(checkpoint, engine))
@@ -266,7 +266,7 @@ def _second(contestants: list[Checkpoint], pictures: Any, engine: str) -> tuple[
 
 
 def _thumbnails(classifier: Classifier, pictures: Any, scored: Any, material: Material, most: int) -> list:
-    from hf_model.evaluation.picture_set import read_small
+    from hf_model.evaluation.labelled_dataset import read_small
 
     wrong = [case["row"] for case in report.error_list(material.scores, material.decision)[: max(0, most)]]
     return [

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.input_checks import gate_record
 from hf_model.commands.evaluate import add_data_options
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation import sealing
-from hf_model.evaluation.gate_record import gate_record
-from hf_model.evaluation.known_pictures import Known
+from hf_model.evaluation import test_split
+from hf_model.evaluation.test_split import Known
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -81,13 +81,13 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _pictures(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Any:
     """The radiographs; ValueError for pictures of the checkpoint's own test split, which only an evaluation opens."""
-    from hf_model.evaluation.picture_set import PictureSet
+    from hf_model.evaluation.labelled_dataset import PictureSet
 
     options = {
         name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
     }
     pictures = PictureSet.open(arguments.radiographs, arguments.split, **options)
-    if Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == sealing.TEST:
+    if Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == test_split.TEST:
         raise ValueError(f"{arguments.radiographs} holds pictures of this checkpoint's own test split; name another.")
     if arguments.most is not None and arguments.most < 1:
         raise ValueError(f"--most is {arguments.most}; give at least 1.")

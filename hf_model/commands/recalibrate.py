@@ -11,10 +11,10 @@ from typing import Any
 
 from hf_model.commands.evaluate import add_data_options
 from hf_model.config import NOT_A_DEVICE
-from hf_model.evaluation import sealing
-from hf_model.evaluation.known_pictures import DEVELOPMENT, Known
+from hf_model.evaluation import test_split
 from hf_model.evaluation.recalibration import refit, write_recalibrated
 from hf_model.evaluation.report import left_out_lines
+from hf_model.evaluation.test_split import DEVELOPMENT, Known
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
-    from hf_model.evaluation.picture_set import PictureSet, score
+    from hf_model.evaluation.labelled_dataset import PictureSet, score
 
     target = Path(arguments.output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -96,7 +96,7 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
 def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
     """Pictures that the weights or the figures of this checkpoint came from prove nothing new."""
     role = Known.of(checkpoint.metrics, checkpoint.folder).role(pictures)
-    if role == sealing.TEST:
+    if role == test_split.TEST:
         raise ValueError(
             f"{pictures.dataset} holds pictures of this checkpoint's own test split; fitting on them would leave "
             "nothing to measure it with. Use other pictures."
@@ -111,13 +111,13 @@ def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
 
 def _write_presentation(folder: Path) -> None:
     """The card and, where there are test figures, the confusion matrix it shows, from the new decision."""
-    from hf_model.evaluation import figure_set, figures
+    from hf_model.evaluation import figures
     from hf_model.hub.card import write_card
 
     tests = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
     for name, record in list(tests.items())[:1]:
         counts = record["points"]["default"]["confusion"]
-        drawn = figure_set.confusion_matrix(counts, f"{name}, test, at the checkpoint's threshold")
+        drawn = figures.confusion_matrix(counts, f"{name}, test, at the checkpoint's threshold")
         figures.save(drawn, folder / "confusion_matrix", formats=("png",))
     write_card(folder)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.metrics.decision import FILE_NAME, Decision
 from hf_model.metrics.full_record import full_record
 from hf_model.metrics.operating_point import fit_decision, patients_needed
@@ -69,9 +69,9 @@ def write_recalibrated(
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in _LEFT_BEHIND and not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
-    stored = sealing.stored_scores(source)
+    stored = test_split.stored_scores(source)
     for name, test in stored.items():
-        test.to_csv(target / "scores" / ("test.csv" if name == sealing.TEST else f"test-{name}.csv"))
+        test.to_csv(target / "scores" / ("test.csv" if name == test_split.TEST else f"test-{name}.csv"))
     for number, path in enumerate(sorted((source / "scores").glob("calibration*.csv")), 1):
         # by the names in it a checkpoint knows the data that it was trained on; whose they are is not needed for that
         earlier = Scores.from_csv(path)
@@ -90,7 +90,7 @@ def write_recalibrated(
         "before": Decision.load(source).to_dict(),
         "before_sha256": file_hash(source / FILE_NAME),
     }
-    sealing.write_json(target / "metrics.json", renewed)
+    test_split.write_json(target / "metrics.json", renewed)
 
 
 def file_hash(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.report_html import Case, page
 from hf_model.inference.heat_map import overlay
@@ -54,7 +54,7 @@ def load_cases(folder: Path) -> list[Case]:
 
 def write_figures(folder: Path, material: Material, content: dict[str, Any]) -> dict[str, bytes]:
     """Every figure as PNG and SVG into ``folder``; gives the SVG files by stem."""
-    from hf_model.evaluation import figure_set  # matplotlib is slow to import
+    from hf_model.evaluation import figures as figure_set
 
     drawn = figure_set.evaluation_figures(material.scores, material.decision, content["record"])
     paths = figure_set.write_figures(drawn, folder)
@@ -71,6 +71,6 @@ def write_report(folder: Path, material: Material, content: dict[str, Any], case
     """metrics.json, scores.csv, figures/ and report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = write_figures(folder / "figures", material, content)
-    sealing.write_json(folder / "metrics.json", content)
+    test_split.write_json(folder / "metrics.json", content)
     material.scores.to_csv(folder / "scores.csv")
     write_page(folder / "report.html", content, figures, cases)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.splits import Split
-from hf_model.evaluation.sealing import write_json
+from hf_model.evaluation.test_split import write_json
 from hf_model.experiments.plan import GROUPS, Budget, Change, changes
 from hf_model.experiments.runs import Laboratory
 from hf_model.experiments.study_data import StudyData, load

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hf_model.data.pixels import Pixels
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.evaluation.report import error_list
 from hf_model.evaluation.report_files import load_cases, make_case, save_cases
 from hf_model.evaluation.report_html import Case
@@ -74,7 +74,7 @@ def open_test(finisher: Finisher, decision: Decision, weights: str) -> Opened:
         scores = {name: Scores.from_csv(file) for name, file in files.items()}
         return _kept(folder / REPORT, Opened(scores, recorded_openings(folder, weights)), weights)
     shutil.rmtree(folder / REPORT, ignore_errors=True)
-    sealing.open_test(folder, weights, list(tests), reopen=True, by="train.py")
+    test_split.open_test(folder, weights, list(tests), reopen=True, by="train.py")
     pixels = {name: test.decode() for name, test in tests.items()}
     scores = {name: finisher.scores(part, f"test, {name}") for name, part in pixels.items()}
     for name, file in files.items():
@@ -177,7 +177,7 @@ def _keep(folder: Path, opened: Opened, weights: str) -> None:
             scores.to_csv(folder / "scores" / engine / f"{name}.csv")
     save_cases(folder, opened.cases)
     listing = {"perturbed": list(opened.perturbed), "engines": {k: list(v) for k, v in opened.engines.items()}}
-    sealing.write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
+    test_split.write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
 
 
 def _kept(folder: Path, opened: Opened, weights: str) -> Opened:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
-from hf_model.evaluation.sealing import write_json
+from hf_model.evaluation.test_split import write_json
 from hf_model.hub.card import write_card
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
@@ -179,15 +179,15 @@ def _warn_of_flips(engines: dict[str, dict[str, dict[str, Any]]]) -> None:
 
 
 def _write_curves(folder: Path, metrics: dict) -> None:
-    from hf_model.evaluation import figure_set, figures
+    from hf_model.evaluation import figures
 
     last = metrics["stages"][-1]["name"] if metrics["stages"] else None
     history = [entry for entry in metrics["history"] if entry["stage"] == last]
     if history:
-        figures.save(figure_set.training_curves(history), folder / "training_curves", formats=("png",))
+        figures.save(figures.training_curves(history), folder / "training_curves", formats=("png",))
     name, record = next(iter(metrics.get("test", {"development-validation": metrics[VALIDATION]}).items()))
     counts = record["points"]["default"]["confusion"]
-    drawn = figure_set.confusion_matrix(counts, f"{name}, at the checkpoint's threshold")
+    drawn = figures.confusion_matrix(counts, f"{name}, at the checkpoint's threshold")
     figures.save(drawn, folder / "confusion_matrix", formats=("png",))
 
 

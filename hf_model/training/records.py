@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hf_model.config import LABELS, SCHEMA_VERSION
 from hf_model.data.prepare import DevelopmentData
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph.population import known
 from hf_model.training.machine import describe_machine, versions
@@ -91,7 +91,7 @@ def run_record(
 def recorded_openings(folder: Path, weights: str) -> list[dict[str, object]]:
     """Openings of the test split that metrics.json of ``folder`` records for these weights."""
     file = folder / "metrics.json"
-    return sealing.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
+    return test_split.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
 
 
 def changed_arguments(arguments: tuple) -> dict[str, object]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.data.prepare import VALIDATION
-from hf_model.evaluation import report, sealing
-from hf_model.evaluation.picture_set import PERTURBATIONS
+from hf_model.evaluation import report, test_split
+from hf_model.evaluation.labelled_dataset import PERTURBATIONS
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.report_files import write_figures, write_page
 from hf_model.evaluation.report_html import Case
@@ -91,4 +91,4 @@ def write_run_report(
     figures = write_figures(folder / "figures", material, content)
     write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
     write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
-    sealing.write_json(folder / REPORT / "metrics.json", content)
+    test_split.write_json(folder / REPORT / "metrics.json", content)

@@ -14,7 +14,7 @@ from hf_model.audit.pictures import gather
 from hf_model.data.loading import DatasetError, file_name, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
-from hf_model.evaluation.picture_set import PictureSet
+from hf_model.evaluation.labelled_dataset import PictureSet
 from hf_model.radiograph import Preprocessing
 from hf_model.training.arguments import DataArguments
 

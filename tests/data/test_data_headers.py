@@ -15,7 +15,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from hf_model.data.loading import file_name, load_splits, read_bytes
 from hf_model.data.prepare import prepare
-from hf_model.evaluation.picture_set import PictureSet
+from hf_model.evaluation.labelled_dataset import PictureSet
 from hf_model.radiograph import Preprocessing
 from hf_model.training.arguments import DataArguments
 

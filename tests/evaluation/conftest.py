@@ -72,7 +72,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, pictures: Path) -> Path:
     """A checkpoint that "was trained on" the set: random weights, a decision fitted on its train split."""
-    from hf_model.evaluation.picture_set import PictureSet, score
+    from hf_model.evaluation.labelled_dataset import PictureSet, score
     from hf_model.inference.classifier import Classifier
     from hf_model.metrics.operating_point import fit_decision
 

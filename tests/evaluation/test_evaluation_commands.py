@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_model.commands import evaluate as evaluate_cli
-from hf_model.evaluation import figure_set
+from hf_model.evaluation import figures
 from hf_model.inference.checkpoint import sha256
 from hf_model.inference.classifier import Classifier
 from hf_model.metrics.comparison import compare
@@ -22,7 +22,7 @@ from hf_model.metrics.scores import Scores
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures cost most of a report's time; ``report`` has them all, and they have tests of their own."""
-    monkeypatch.setattr(figure_set, "evaluation_figures", lambda *_: {})
+    monkeypatch.setattr(figures, "evaluation_figures", lambda *_: {})
 
 
 def evaluate(*words: object) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_model.evaluation import figure_set, figures
+from hf_model.evaluation import figures
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.record import evaluation_record
 
@@ -21,10 +21,10 @@ def evaluated(scores):
 
 
 def test_every_figure_is_drawn_and_written_as_png_and_svg(tmp_path, evaluated):
-    drawn = figure_set.evaluation_figures(*evaluated)
+    drawn = figures.evaluation_figures(*evaluated)
     points = {f"confusion_matrix_{name}" for name in ("0_5", "argmax", "default", "rule_out", "rule_in")}
     assert set(drawn) == points | {"roc", "precision_recall", "thresholds", "reliability", "decision_curve", "scores"}
-    paths = figure_set.write_figures({name: drawn[name] for name in ("reliability", "scores")}, tmp_path)
+    paths = figures.write_figures({name: drawn[name] for name in ("reliability", "scores")}, tmp_path)
     assert sorted(path.name for path in paths) == ["reliability.png", "reliability.svg", "scores.png", "scores.svg"]
     for path in paths:
         if path.suffix == ".png":
@@ -68,7 +68,7 @@ def test_net_benefit_of_all_and_of_the_model_at_one_half(evaluated):
 
 
 def test_confusion_matrix_shows_counts_and_row_shares():
-    figure = figure_set.confusion_matrix({"tn": 206, "fp": 28, "fn": 24, "tp": 366}, "here")
+    figure = figures.confusion_matrix({"tn": 206, "fp": 28, "fn": 24, "tp": 366}, "here")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["206\n88.0 %", "28\n12.0 %", "24\n6.2 %", "366\n93.8 %"]
 
@@ -80,14 +80,14 @@ def test_training_curves_from_a_log_history():
         {"epoch": 2.0, "loss": 0.3, "stage": "all"},
         {"epoch": 2.0, "eval_loss": 0.2, "eval_roc_auc": 0.95},
     ]
-    left, right = figure_set.training_curves(history).axes
+    left, right = figures.training_curves(history).axes
     assert {line.get_label(): line.get_ydata().tolist() for line in left.lines[:2]} == {
         "training": [0.5, 0.3],
         "development": [0.4, 0.2],
     }
     assert right.lines[0].get_ydata().tolist() == [0.9, 0.95]
     assert len(left.lines) == 3  # and where the second stage begins
-    assert len(figure_set.training_curves([]).axes) == 2
+    assert len(figures.training_curves([]).axes) == 2
 
 
 def luminance(colour: str) -> float:

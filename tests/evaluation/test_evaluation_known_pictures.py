@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hf_model.evaluation.known_pictures import Known, file_key, identifies
 from hf_model.evaluation.recalibration import refit, write_recalibrated
+from hf_model.evaluation.test_split import Known, file_key, identifies
 from hf_model.metrics.scores import Scores
 
 METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}

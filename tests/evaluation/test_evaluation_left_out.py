@@ -14,8 +14,8 @@ from hf_model.commands import evaluate as evaluate_cli
 from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.data.loading import DatasetError
 from hf_model.data.patients import anonymous_keys
-from hf_model.evaluation import figure_set
-from hf_model.evaluation.picture_set import PictureSet
+from hf_model.evaluation import figures
+from hf_model.evaluation.labelled_dataset import PictureSet
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.scores import Scores
 
@@ -25,7 +25,7 @@ NUMBER = 4711000
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure_set, "evaluation_figures", lambda *_: {})
+    monkeypatch.setattr(figures, "evaluation_figures", lambda *_: {})
 
 
 def evaluate(checkpoint: Path, dataset: Path, output: Path, *words: object) -> int:

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_recalibrated
 from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.metrics.guarantees import check_guarantees, score_shift
@@ -21,12 +21,12 @@ from hf_model.metrics.subgroups import aetiology_column, group_names, subgroup_t
 
 def test_an_opening_is_recorded_and_a_second_refused(tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"seed": 7, "test_openings": []}))
-    first = sealing.open_test(tmp_path, "aaa", ["chest-set"], reopen=False)
+    first = test_split.open_test(tmp_path, "aaa", ["chest-set"], reopen=False)
     assert (first["count"], first["weights_sha256"], first["renderings"]) == (1, "aaa", ["chest-set"])
-    with pytest.raises(sealing.SealedTestError, match=r"1 in all\)\. --reopen_test opens"):
-        sealing.open_test(tmp_path, "aaa", ["chest-set"], reopen=False)
-    assert sealing.open_test(tmp_path, "bbb", ["chest-set"], reopen=False)["count"] == 1  # other weights
-    assert sealing.open_test(tmp_path, "aaa", ["chest-set"], reopen=True)["count"] == 2
+    with pytest.raises(test_split.SealedTestError, match=r"1 in all\)\. --reopen_test opens"):
+        test_split.open_test(tmp_path, "aaa", ["chest-set"], reopen=False)
+    assert test_split.open_test(tmp_path, "bbb", ["chest-set"], reopen=False)["count"] == 1  # other weights
+    assert test_split.open_test(tmp_path, "aaa", ["chest-set"], reopen=True)["count"] == 2
     kept = json.loads((tmp_path / "metrics.json").read_text())
     assert kept["seed"] == 7
     assert [(entry["weights_sha256"], entry["count"]) for entry in kept["test_openings"]] == [
@@ -40,11 +40,11 @@ def test_the_refusal_names_the_stored_scores_and_a_hub_folder_is_left_alone(tmp_
     (tmp_path / "metrics.json").write_text(json.dumps({"test_openings": [{"weights_sha256": "aaa", "when": "then"}]}))
     before = (tmp_path / "metrics.json").read_bytes()
     scores.to_csv(tmp_path / "scores" / "test.csv")
-    with pytest.raises(sealing.SealedTestError, match="--from_scores makes the report"):
-        sealing.open_test(tmp_path, "aaa", ["x"], reopen=False)
-    assert sealing.open_test(tmp_path, "aaa", ["x"], reopen=True, writable=False)["count"] == 2
+    with pytest.raises(test_split.SealedTestError, match="--from_scores makes the report"):
+        test_split.open_test(tmp_path, "aaa", ["x"], reopen=False)
+    assert test_split.open_test(tmp_path, "aaa", ["x"], reopen=True, writable=False)["count"] == 2
     assert (tmp_path / "metrics.json").read_bytes() == before
-    assert list(sealing.stored_scores(tmp_path)) == ["test"]
+    assert list(test_split.stored_scores(tmp_path)) == ["test"]
 
 
 def test_subgroups_by_hand(scores):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from training_runs import BRIEF, run
 
 import train
-from hf_model.evaluation import sealing
+from hf_model.evaluation import test_split
 from hf_model.metrics.scores import Scores
 from hf_model.training import opening
 
@@ -51,7 +51,7 @@ def test_a_resumed_run_does_not_open_the_test_split_again(
     for page in pages:
         page.unlink()
     monkeypatch.setattr(opening, "_serve", None)  # whatever opens the split fails here
-    monkeypatch.setattr(sealing, "open_test", None)
+    monkeypatch.setattr(test_split, "open_test", None)
     run(renderings, tiny_base, out, "--resume")
     after = json.loads((out / "metrics.json").read_text())
     assert after["test_openings"] == before["test_openings"]
