@@ -12,11 +12,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.checkpoint import Checkpoint, CheckpointError
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
-from hf_model.inference.hub_folder import CheckpointError
 from hf_model.page import about, examples, frame, whom
 from hf_model.page.components import ExplainedBlocks, file_input
 from hf_model.page.desk import Desk

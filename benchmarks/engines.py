@@ -61,7 +61,7 @@ def _run(engine: Any) -> Run:
 
 def has_bf16() -> bool:
     """True where OpenVINO lists bf16 among what this CPU is built for."""
-    from hf_model.inference.engines.openvino_runtime import import_openvino
+    from hf_model.inference.engines.openvino_engine import import_openvino
 
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -76,7 +76,7 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     import torch
 
     from hf_model.inference.engines.precision import golden_inputs
-    from hf_model.inference.engines.serving_module import GreyInput, load_model, remove_neutral_gates, serving_module
+    from hf_model.inference.engines.torch_engine import GreyInput, load_model, remove_neutral_gates, serving_module
 
     parts = checkpoint.preprocessing
     model = load_model(checkpoint.folder)
@@ -110,7 +110,7 @@ def quantised(model: Path, pictures: np.ndarray, path: Path) -> Run:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from hf_model.inference.engines.openvino_runtime import import_openvino
+    from hf_model.inference.engines.openvino_engine import import_openvino
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -148,8 +148,7 @@ def shipped() -> Checkpoint:
 
 def multiply_adds(checkpoint: Checkpoint) -> int:
     """Of one picture through the serving graph: convolutions and the linear layer."""
-    from hf_model.inference.engines.openvino_runtime import import_openvino
-    from hf_model.inference.graph import read_graph
+    from hf_model.inference.engines.openvino_engine import import_openvino, read_graph
 
     graph = read_graph(checkpoint, import_openvino().Core())
     total = 0

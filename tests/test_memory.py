@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model import memory
+from hf_model.inference.engines import machine
 
 
 class Library:
@@ -21,10 +21,10 @@ class Library:
 @pytest.mark.parametrize(("answer", "expected"), [(1, True), (0, False)])
 def test_glibc_is_told_to_keep_and_says_whether_it_does(monkeypatch, answer: int, expected: bool) -> None:
     library = Library(answer)
-    monkeypatch.setattr(memory.sys, "platform", "linux")
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
-    assert memory.keep_freed_memory(1000) is expected
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: library)
+    assert machine.keep_freed_memory(1000) is expected
     # malloc.h: M_MMAP_MAX is -4, M_TRIM_THRESHOLD -1
     assert library.calls[-4] == 0
     if expected:
@@ -33,7 +33,7 @@ def test_glibc_is_told_to_keep_and_says_whether_it_does(monkeypatch, answer: int
 
 @pytest.mark.parametrize(("system", "libc"), [("darwin", ""), ("linux", "musl")])
 def test_elsewhere_nothing_is_called(monkeypatch, system: str, libc: str) -> None:
-    monkeypatch.setattr(memory.sys, "platform", system)
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: (libc, ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("the C library was opened"))
-    assert memory.keep_freed_memory(1000) is False
+    monkeypatch.setattr(machine.sys, "platform", system)
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: (libc, ""))
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: pytest.fail("the C library was opened"))
+    assert machine.keep_freed_memory(1000) is False

@@ -6,9 +6,8 @@ import argparse
 import sys
 
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.checkpoint import Checkpoint, CheckpointError
 from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.hub_folder import CheckpointError
 
 
 def main(argv: list[str]) -> int:

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from hf_model.config import NORMAL, NOT_A_DEVICE, PNEUMONIA
 from hf_model.data.folders import walk_files
+from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
-from hf_model.inference.hub_folder import CheckpointError
 from hf_model.inference.prediction import PRECISION, Failure, Prediction, checked_threshold
 from hf_model.inference.processes import own_share
 

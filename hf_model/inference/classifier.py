@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hf_model.inference.batch import chunks, ordered
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import Engine, EngineOutput
 from hf_model.inference.engines.choice import open_engine
-from hf_model.inference.findings import gate_finding
 from hf_model.inference.heat_map import scale_map
 from hf_model.inference.prediction import Failure, Prediction, Timing, checked_threshold
 from hf_model.radiograph import (
@@ -27,6 +27,54 @@ from hf_model.radiograph import (
     check_radiograph,
     read_radiograph,
 )
+
+
+def gate_finding(gate: FeatureGate, features: np.ndarray) -> tuple[Finding, ...]:
+    """A flag if pooled features (D,) lie farther from the development radiographs than the gate allows."""
+    score = gate.score(features)
+    if score <= gate.threshold:
+        return ()
+    message = (
+        "To the model this does not look like the frontal chest radiographs that it was trained on "
+        f"(distance {score:.1f}, limit {gate.threshold:.1f}); upload a frontal chest radiograph."
+    )
+    return (Finding("unlike-training", message, "flag"),)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items (the last one may be shorter), drawn only when asked for. ValueError for size below 1."""
+    if size < 1:
+        raise ValueError(f"batch_size is {size}; give at least 1")
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def ordered(work: Callable[[T], list[R]], jobs: Iterable[T], workers: int) -> Iterator[R]:
+    """Results of ``work(job)`` one by one, in the order of ``jobs``, with ``workers`` threads at it.
+
+    At most two jobs per worker are begun or waiting to be taken, so ``jobs`` may be endless. An exception of a job is
+    raised in its place; what has not begun by then is dropped.
+    """
+    waiting: deque[Future[list[R]]] = deque()
+    source = iter(jobs)
+    with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
+        try:
+            for job in islice(source, 2 * workers):
+                waiting.append(pool.submit(work, job))
+            while waiting:
+                results = waiting.popleft().result()
+                for job in islice(source, 1):
+                    waiting.append(pool.submit(work, job))
+                yield from results
+        finally:
+            for future in waiting:
+                future.cancel()
+
 
 FINER = 4
 """A JPEG may be decoded at a fraction of its size that leaves each side at least this many times the model's.

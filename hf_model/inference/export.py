@@ -10,11 +10,15 @@ import numpy as np
 
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
-from hf_model.inference.engines.openvino_engine import OpenVinoEngine
-from hf_model.inference.engines.openvino_runtime import import_converter, import_openvino
+from hf_model.inference.engines.openvino_engine import (
+    OUTPUTS,
+    OpenVinoEngine,
+    import_converter,
+    import_openvino,
+    write_graph,
+)
 from hf_model.inference.engines.precision import golden_inputs
 from hf_model.inference.engines.torch_engine import TorchEngine
-from hf_model.inference.graph import OUTPUTS, write_graph
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of a logit of the graph from torch's on the golden inputs (relative to logits above 1)."""
@@ -40,12 +44,7 @@ def convert(checkpoint: Checkpoint) -> tuple[Any, int]:
     try:
         import torch
 
-        from hf_model.inference.engines.serving_module import (
-            GreyInput,
-            load_model,
-            remove_neutral_gates,
-            serving_module,
-        )
+        from hf_model.inference.engines.torch_engine import GreyInput, load_model, remove_neutral_gates, serving_module
     except ImportError as error:
         raise EngineUnavailable(f"export needs torch and transformers ({error}); install them") from error
     parts = checkpoint.preprocessing

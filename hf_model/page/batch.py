@@ -106,5 +106,5 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """An array of ``hf_model.inference.schema``'s objects, one a line, as ``predict --format json`` writes it."""
+    """An array of ``hf_model.inference.prediction``'s objects, one a line, as ``predict --format json`` writes it."""
     return "[\n" + ",\n".join(json.dumps(entry.result.to_dict()) for entry in rows) + "\n]\n"

@@ -1,6 +1,6 @@
 """The two endpoints for programs, also MCP tools: same numbers and same JSON as the page and the command line.
 
-Schema of what they give: ``hf_model.inference.schema``. Gradio shows these docstrings on the API page.
+Schema of what they give: ``hf_model.inference.prediction``. Gradio shows these docstrings on the API page.
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
-from hf_model.inference.engines.openvino_engine import OpenVinoEngine
-from hf_model.inference.engines.openvino_runtime import shared_core
+from hf_model.inference.engines.openvino_engine import OpenVinoEngine, shared_core
 from hf_model.inference.engines.precision import BRAIN, SINGLE
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.intervals import wilson

@@ -16,8 +16,8 @@ from PIL import Image
 
 import hf_model
 from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph
+from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Source
-from hf_model.inference.hub_folder import CheckpointError
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER
 from hf_model.radiograph import FeatureGate, Radiograph
 

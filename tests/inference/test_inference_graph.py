@@ -18,9 +18,8 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines import machine
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
-from hf_model.inference.engines.openvino_engine import OpenVinoEngine
+from hf_model.inference.engines.openvino_engine import GRAPH_FILE, GRAPH_WEIGHTS, OpenVinoEngine, StaleExport
 from hf_model.inference.engines.precision import choose_precision, golden_inputs
-from hf_model.inference.graph import GRAPH_FILE, GRAPH_WEIGHTS, StaleExport
 from hf_model.radiograph import Preprocessing
 
 PICTURES = pictures(2)

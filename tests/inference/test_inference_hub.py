@@ -10,7 +10,7 @@ from hub_standin import StandIn, hub
 from inference_checkpoints import SIDE, pictures
 
 from hf_model import Classifier
-from hf_model.inference.hub_folder import FETCHED, CheckpointError, locate
+from hf_model.inference.checkpoint import FETCHED, CheckpointError, locate
 from hf_model.radiograph import Radiograph
 
 __all__ = ["hub"]

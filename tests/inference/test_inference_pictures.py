@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from hf_model.inference import schema
+from hf_model.inference import prediction as schema
 from hf_model.inference.heat_map import colours, enlarge, overlay, scale_map
 from hf_model.inference.prediction import Failure, Prediction, Timing
 from hf_model.metrics.decision import Decision

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import Engine, EngineUnavailable
-from hf_model.inference.graph import StaleExport, has_graph
+from hf_model.inference.engines.openvino_engine import StaleExport, has_graph
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import queue
+import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,9 +17,126 @@ import numpy as np
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
 from hf_model.inference.engines.machine import cache_folder, usable_cores
-from hf_model.inference.engines.openvino_runtime import shared_core
 from hf_model.inference.engines.precision import choose_precision, golden_inputs
-from hf_model.inference.graph import GRAPH_FILE, read_graph
+
+_TELEMETRY = "openvino_telemetry"
+_CONVERTER = "openvino.tools.ovc"
+
+
+def import_openvino() -> ModuleType:
+    """The ``openvino`` module for running models. Raises EngineUnavailable if it is not installed."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    _silence()
+    hidden = _CONVERTER not in sys.modules
+    if hidden:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"OpenVINO cannot be imported ({error}); install it with `pip install openvino`"
+        ) from error
+    finally:
+        if hidden:
+            del sys.modules[_CONVERTER]
+    return openvino
+
+
+@functools.cache
+def shared_core() -> Any:
+    """The process's one ``openvino.Core``, never freed.
+
+    A Core's CPU plug-in makes a stack of its own for signals (AMX needs a large one) and frees it with the Core. When
+    two Cores end in another order than they began, the process is left with a freed signal stack, and the next SIGCHLD
+    that Python handles is a segmentation fault: seen in training with loader processes.
+    """
+    return import_openvino().Core()
+
+
+def import_converter() -> Any:
+    """``openvino.convert_model``, which needs torch. Raises EngineUnavailable if it is not installed."""
+    import_openvino()
+    _silence()
+    try:
+        from openvino.tools.ovc import convert_model
+    except ImportError as error:
+        raise EngineUnavailable(f"OpenVINO's converter cannot be imported ({error}); reinstall openvino") from error
+    return convert_model
+
+
+def _silence() -> None:
+    """Let openvino_telemetry count as not installed, unless someone else has imported it already."""
+    if _TELEMETRY not in sys.modules:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+
+
+GRAPH_FILE, GRAPH_WEIGHTS = "openvino_model.xml", "openvino_model.bin"
+OUTPUTS = ("logits", "maps", "features")
+_SECTION = "chest_xray_pneumonia"
+_REMEDY = "run `python -m hf_model export --checkpoint {folder}`"
+
+
+class StaleExport(EngineUnavailable):
+    """The graph was made from other weights, labels or preprocessing than the folder has now."""
+
+
+def has_graph(folder: Path) -> bool:
+    """True if both files of an export are there."""
+    return (folder / GRAPH_FILE).is_file() and (folder / GRAPH_WEIGHTS).is_file()
+
+
+def stamp(checkpoint: Checkpoint) -> dict[str, str]:
+    """What the graph depends on, as text: weights, rows of the labels, size and normalisation."""
+    parts = checkpoint.preprocessing
+    normalisation = [parts.height, parts.width, parts.rescale_factor, list(parts.mean), list(parts.std)]
+    return {
+        "weights_sha256": checkpoint.weights_sha256,
+        "label_order": json.dumps(list(checkpoint.label_order)),
+        "preprocessing": json.dumps(normalisation),
+    }
+
+
+def write_graph(model: Any, checkpoint: Checkpoint) -> list[Path]:
+    """Save a graph with its stamp beside the weights (float32, as the weights are); give the paths.
+
+    The two files appear complete or not at all: each is written beside its place and then moved there.
+    """
+    openvino = import_openvino()
+    for key, value in stamp(checkpoint).items():
+        model.set_rt_info(value, [_SECTION, key])
+    draft = checkpoint.folder / f"draft_{GRAPH_FILE}"
+    openvino.save_model(model, draft, compress_to_fp16=False)
+    moves = {draft.with_suffix(".bin"): checkpoint.folder / GRAPH_WEIGHTS, draft: checkpoint.folder / GRAPH_FILE}
+    for source, target in moves.items():
+        source.replace(target)
+    return list(moves.values())
+
+
+def read_graph(checkpoint: Checkpoint, core: Any) -> Any:
+    """The graph of a checkpoint folder, checked against its weights.
+
+    core: an ``openvino.Core``. Raises StaleExport for one made from something else, EngineUnavailable for one that is
+    missing or damaged.
+    """
+    remedy = _REMEDY.format(folder=checkpoint.folder)
+    if not has_graph(checkpoint.folder):
+        raise EngineUnavailable(f"{checkpoint.model_id} has no {GRAPH_FILE}; {remedy}")
+    path = checkpoint.folder / GRAPH_FILE
+    try:
+        model = core.read_model(path)
+        names = [output.get_any_name() for output in model.outputs]
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1]
+        raise EngineUnavailable(f"{path} cannot be read ({first}); {remedy}") from error
+    for key, expected in stamp(checkpoint).items():
+        found = model.get_rt_info([_SECTION, key]).astype(str) if model.has_rt_info([_SECTION, key]) else None
+        if found != expected:
+            raise StaleExport(f"{path} was made with another {key} than {checkpoint.model_id} has now; {remedy}")
+    if not names or names[0] != OUTPUTS[0] or not set(names) <= set(OUTPUTS):
+        raise StaleExport(f"{path} has the outputs {names} and not {list(OUTPUTS)}; {remedy}")
+    return model
+
 
 logger = logging.getLogger(__name__)
 LONGEST_WAIT = 30.0

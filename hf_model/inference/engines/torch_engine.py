@@ -3,13 +3,202 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
-from hf_model.inference.engines.machine import usable_cores
-from hf_model.memory import keep_freed_memory
+from hf_model.inference.engines.machine import keep_freed_memory, usable_cores
+from hf_model.modeling.heads import logits_and_gradient
+from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit from the plain model's for a rebuilt forward pass, relative to logits above 1."""
+
+
+def load_model(folder: Path) -> nn.Module:
+    """The plain transformers model in float32 and evaluation mode; safetensors only, no code of the repository."""
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32
+    )
+    return model.eval().requires_grad_(False)
+
+
+class PooledModule(nn.Module):
+    """Backbone, mean over the feature map, linear classifier: the class activation map is a matrix product.
+
+    forward: float (N, 3, h, w) -> logits (N, 2), maps (N, fh, fw), features (N, D).
+    """
+
+    def __init__(self, model: nn.Module, classifier: nn.Linear, label_order: tuple[int, int]) -> None:
+        super().__init__()
+        self.body = model.base_model
+        order = list(label_order)
+        weight = classifier.weight.detach()[order].clone()
+        bias = classifier.bias.detach()[order].clone() if classifier.bias is not None else torch.zeros(2)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("map_weight", (weight[1] - weight[0])[None, :, None, None].clone())
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.body(pixel_values).last_hidden_state
+        pooled = features.mean((2, 3))
+        logits = nn.functional.linear(pooled, self.weight, self.bias)
+        return logits, nn.functional.conv2d(features, self.map_weight)[:, 0], pooled
+
+
+class HeadedModule(nn.Module):
+    """Backbone, mean over the feature map, one of our heads: the map is Grad-CAM's, weighted by the head's gradient.
+
+    forward: as ``PooledModule``'s. The head is linear on each side of its ReLUs, so that a map's mean still differs
+    from ``logit_pneumonia - logit_normal`` by what does not depend on the place alone.
+    """
+
+    def __init__(self, model: ChestXrayForImageClassification, label_order: tuple[int, int]) -> None:
+        super().__init__()
+        self.body, self.head, self.order = model.backbone, model.classifier, list(label_order)
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.body(pixel_values).last_hidden_state
+        pooled = features.mean((2, 3))
+        logits, gradient = logits_and_gradient(self.head, pooled, self.order)
+        return logits, (features * gradient[:, :, None, None]).sum(1), pooled
+
+
+class PlainModule(nn.Module):
+    """A classifier without a class activation map: logits (N, 2) and what its last linear layer sees (N, D)."""
+
+    def __init__(self, model: nn.Module, label_order: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = model
+        self.order = list(label_order)
+        self.seen: Tensor | None = None
+        linear = final_linear(model)
+        if linear is not None:
+            linear.register_forward_pre_hook(self._keep)
+
+    def _keep(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.seen = inputs[0]
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        self.seen = None
+        logits = self.model(pixel_values).logits[:, self.order]
+        seen, self.seen = self.seen, None
+        return (logits,) if seen is None or seen.ndim != 2 else (logits, seen)
+
+
+def final_linear(model: nn.Module) -> nn.Linear | None:
+    """The two-row linear layer that gives the logits: the last one of the model, if there is one."""
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == 2]
+    return layers[-1] if layers else None
+
+
+def serving_module(model: nn.Module, label_order: tuple[int, int], size: tuple[int, int]) -> nn.Module:
+    """A :class:`HeadedModule` for our heads, a :class:`PooledModule` where that gives the model's own logits on a
+    random picture, else a plain one.
+
+    Measuring instead of a list of architectures: whatever averages its last feature map and ends in one linear layer
+    (EfficientNet, MobileNet, ResNet, RegNet, ...) has a map.
+    """
+    adapt_pooling(model)
+    if isinstance(model, ChestXrayForImageClassification):
+        return HeadedModule(model, label_order).eval()
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn((1, 3, *size), generator=generator)
+    classifier = final_linear(model)
+    with torch.inference_mode():
+        expected = model(probe).logits[:, list(label_order)]
+        if classifier is not None:
+            features = getattr(model.base_model(probe), "last_hidden_state", None)
+            if features is not None and features.ndim == 4 and features.shape[1] == classifier.in_features:
+                pooled = PooledModule(model, classifier, label_order).eval()
+                if agrees(pooled(probe)[0], expected):
+                    return pooled
+    return PlainModule(model, label_order).eval()
+
+
+def agrees(logits: Tensor, expected: Tensor) -> bool:
+    """True if no logit differs by more than ``TOLERANCE`` (relative to the largest one above 1)."""
+    scale = max(1.0, float(expected.abs().max()))
+    return bool((logits - expected).abs().max() <= TOLERANCE * scale)
+
+
+def adapt_pooling(model: nn.Module) -> None:
+    """Replace the average pooling over a window of ``hidden_dim`` pixels by a global one, which is what it means.
+
+    EfficientNet's pooler in transformers has a kernel of 1280 x 1280; with ``ceil_mode`` it averages what there is,
+    and no converter accepts it.
+    """
+    pooler = getattr(model.base_model, "pooler", None)
+    if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode and model.base_model.config.model_type == "efficientnet":
+        model.base_model.pooler = nn.AdaptiveAvgPool2d(1)
+
+
+def remove_neutral_gates(model: nn.Module) -> int:
+    """Take out squeeze-excite gates whose output is 1 for every input; give how many.
+
+    Such a gate has a zero ``expand`` weight and a bias whose sigmoid is 1 in float32 (from about 17 on): EfficientNet-
+    Lite has none, and its weights are stored in EfficientNet's shape with gates like this.
+    """
+    removed = 0
+    for module in list(model.modules()):
+        gate = getattr(module, "squeeze_excite", None)
+        if gate is not None and _is_neutral(gate):
+            module.squeeze_excite = nn.Identity()
+            removed += 1
+    return removed
+
+
+def _is_neutral(gate: nn.Module) -> bool:
+    expand = getattr(gate, "expand", None)
+    if not isinstance(expand, nn.Conv2d) or expand.bias is None or not isinstance(gate.act_expand, nn.Sigmoid):
+        return False
+    return bool((expand.weight == 0).all()) and bool((torch.sigmoid(expand.bias) == 1).all())
+
+
+class GreyInput(nn.Module):
+    """Raw grey pictures instead of normalised RGB: float (N, 1, h, w) of 0..255 -> the module's outputs.
+
+    With one mean and one std for all channels the three channels are equal, and the first convolution sees their sum
+    through the sum of its weights: a third of its work. The zero padding stays zero, as it is applied after the mean
+    is subtracted. Where that does not give the same logits the grey is normalised into three channels.
+    """
+
+    def __init__(self, module: nn.Module, factor: float, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.factor = factor
+        self.register_buffer("mean", torch.tensor(mean)[None, :, None, None])
+        self.register_buffer("std", torch.tensor(std)[None, :, None, None])
+
+    def forward(self, grey: Tensor) -> tuple[Tensor, ...]:
+        return self.module((grey * self.factor - self.mean) / self.std)
+
+    def fold_channels(self, probe: Tensor) -> bool:
+        """Sum the channels of the first convolution if that leaves the logits of ``probe`` as they are; say if so."""
+        stem = next((layer for layer in self.module.modules() if isinstance(layer, nn.Conv2d)), None)
+        equal = bool((self.mean == self.mean[:, :1]).all()) and bool((self.std == self.std[:, :1]).all())
+        if stem is None or stem.in_channels != 3 or stem.groups != 1 or not equal:
+            return False
+        weight, mean, std = stem.weight, self.mean, self.std
+        with torch.inference_mode():
+            expected = self(probe)[0]
+        stem.weight = nn.Parameter(weight.detach().double().sum(1, keepdim=True).float(), requires_grad=False)
+        stem.in_channels, self.mean, self.std = 1, mean[:, :1], std[:, :1]
+        try:
+            with torch.inference_mode():
+                if agrees(self(probe)[0], expected):
+                    return True
+        except (RuntimeError, ValueError):
+            pass  # a model that insists on three channels gets them
+        stem.weight, stem.in_channels, self.mean, self.std = weight, 3, mean, std
+        return False
+
 
 KEPT = 512 * 2**20
 """Bytes of freed memory that the process keeps: activations of a batch, and no more, as it serves for long."""
@@ -26,7 +215,7 @@ class TorchEngine:
         try:
             import torch
 
-            from hf_model.inference.engines.serving_module import load_model, serving_module
+            from hf_model.inference.engines.torch_engine import load_model, serving_module
         except ImportError as error:
             raise EngineUnavailable(f"torch cannot be imported ({error}); install torch and transformers") from error
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
