@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from hf_model.hub.deploy import deploy_space, describe
-from hf_model.hub.space import SpaceError, space_files
+from hf_model.hub.space import SpaceError, deploy_space, describe, space_files
 
 
 def main(argv: list[str]) -> int:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from hf_model.config import CHECKPOINT_DIR
 from hf_model.hub.card import write_card
-from hf_model.hub.listing import readable_size
-from hf_model.hub.push import PushError, checkpoint_files
+from hf_model.hub.push import PushError, checkpoint_files, readable_size
 
 
 def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:

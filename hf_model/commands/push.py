@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hf_model.hub.listing import table
-from hf_model.hub.push import PushError, checkpoint_files, push_checkpoint
+from hf_model.hub.push import PushError, checkpoint_files, push_checkpoint, table
 
 
 def main(argv: list[str]) -> int:

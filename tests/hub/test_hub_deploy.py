@@ -11,8 +11,7 @@ from huggingface_hub import SpaceCard
 
 from hf_model.commands import deploy
 from hf_model.hub import space
-from hf_model.hub.deploy import deploy_space
-from hf_model.hub.space import SpaceError, check_header, space_header, space_readme
+from hf_model.hub.space import SpaceError, check_header, deploy_space, space_header, space_readme
 
 CODE = ["app.py", "hf_model/__init__.py", "hf_model/page/style.css"]
 GRAPH = ["hf_model/checkpoint/openvino_model.bin", "hf_model/checkpoint/openvino_model.xml"]

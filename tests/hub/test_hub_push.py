@@ -10,8 +10,7 @@ import pytest
 from huggingface_hub import hf_hub_download
 
 from hf_model.commands.push import main
-from hf_model.hub.listing import readable_size
-from hf_model.hub.push import REQUIRED, PushError, checkpoint_files, push_checkpoint, push_command
+from hf_model.hub.push import REQUIRED, PushError, checkpoint_files, push_checkpoint, push_command, readable_size
 
 DOWNLOAD = """
 import hashlib, pathlib, sys
