@@ -21,10 +21,10 @@ from hf_model.hub.push import PushError, push_checkpoint
 from hf_model.modeling.base import load_base_model
 from hf_model.training.arguments import parse_arguments
 from hf_model.training.batches import AugmentedRows, TrainingRows, plain_rows
-from hf_model.training.finish import Finisher
+from hf_model.training.checkpoint_writer import fix_checkpoint, write_outputs
+from hf_model.training.finalize import Finisher
 from hf_model.training.leakage import refuse_leakage
 from hf_model.training.machine import keep_memory
-from hf_model.training.outputs import fix_checkpoint, write_outputs
 from hf_model.training.records import command_line, refuse_finished, run_identity
 from hf_model.training.stages import StageData, run_stages, validation_rows
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from hf_model.audit.headers import DICOM
-from hf_model.audit.pictures import TEST, Pictures
+from hf_model.audit.pictures import DICOM, TEST, Pictures
 from hf_model.config import MIN_SIDE
 from hf_model.data.loading import read_bytes
 from hf_model.data.prepare import pool_splits

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from tqdm.auto import tqdm
 
-from hf_model.audit.probing import auc_entry
-from hf_model.audit.shortcuts import lungs_box
+from hf_model.audit.shortcuts import auc_entry, lungs_box
 from hf_model.data.loading import DatasetError
 from hf_model.data.prepare import VALIDATION, prepare
 from hf_model.inference.checkpoint import Checkpoint

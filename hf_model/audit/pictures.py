@@ -2,23 +2,146 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
+from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_model.audit.headers import Header, read_header
-from hf_model.audit.naming import row_names
-from hf_model.audit.people import keys_of_rows
-from hf_model.data.loading import DatasetError, file_name
-from hf_model.data.patients import bare_number
+from hf_model.data.folders import FROM_DICOM, FROM_FOLDER, known_label
+from hf_model.data.loading import DatasetError, file_name, read_bytes
+from hf_model.data.patients import anonymous_keys, bare_number
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import pool_splits
+from hf_model.data.prepare import FILE_NAME, find_patients, owners_of, pool_splits
 from hf_model.data.splits import join_groups
+from hf_model.radiograph.dicom import has_prefix, looks_like_dicom
 from hf_model.radiograph.preprocess import Preprocessing
+
+DICOM = "DICOM"
+_TAGS = ["Rows", "Columns", "PhotometricInterpretation", "BitsStored"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before it is decoded. format, mode and the sizes are None where no picture opens.
+
+    size: bytes. mode: Pillow's, or of DICOM the photometric interpretation and the bits stored, "MONOCHROME2 12".
+    """
+
+    size: int
+    sha256: str
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+def read_header(image: dict[str, object] | None) -> Header:
+    """Length, SHA-256 and what Pillow, or pydicom of a DICOM file, tells of a picture without decoding it."""
+    try:
+        data = read_bytes(image)
+    except OSError:
+        return Header(0, "")
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return Header(len(data), digest, picture.format, picture.mode, *picture.size)
+    except Exception:  # format readers raise anything at all on broken bytes; what is wrong is told by integrity
+        if has_prefix(data) or looks_like_dicom(data):
+            return Header(len(data), digest, *_dicom_facts(data))
+        return Header(len(data), digest)
+
+
+def _dicom_facts(data: bytes) -> tuple[str, str, int, int] | tuple[()]:
+    """Format, mode, width and height; nothing where the header is broken or describes no picture."""
+    from pydicom import dcmread
+
+    try:
+        found = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=_TAGS)
+        height, width = int(found.get("Rows") or 0), int(found.get("Columns") or 0)
+        mode = f"{found.get('PhotometricInterpretation', 'unknown')} {found.get('BitsStored', '?')}"
+    except Exception:  # pydicom raises anything at all on broken bytes; what is wrong is told by integrity
+        return ()
+    return (DICOM, mode, width, height) if width and height else ()
+
+
+_SEPARATOR = re.compile(r"[\\/]")
+
+
+def row_names(split: np.ndarray, names: list[str], paths: list[str | None]) -> list[str]:
+    """N names, each of one row of its split alone.
+
+    A split's rows have their file names where these are all different. Where patients' folders hold equal names, the
+    class folder and what follows it, ``NORMAL/p1/0.png``; where that is not enough either, the row's number as well.
+
+    Args:
+        split: (N,) strings. names: N file names without folders. paths: N paths as loaded, None where there is none.
+    """
+    out = list(names)
+    for part in dict.fromkeys(split.tolist()):
+        rows = np.flatnonzero(split == part).tolist()
+        own = [names[row] for row in rows]
+        if len(set(own)) < len(own):
+            own = _numbered(_below([_SEPARATOR.split(paths[row] or names[row]) for row in rows]))
+        for row, name in zip(rows, own, strict=True):
+            out[row] = name
+    return out
+
+
+def _below(paths: list[list[str]]) -> list[str]:
+    """Each path without the folders that all have, but with the class folder where there is only one class."""
+    folders = zip(*(path[:-1] for path in paths), strict=False)
+    common = list(takewhile(lambda met: len(set(met)) == 1, folders))
+    start = len(common) - bool(common and known_label(common[-1][0]) is not None)
+    return ["/".join(path[start:]) for path in paths]
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Names that are met twice get their row in the split, counted from 0."""
+    met = Counter(names)
+    return [name if met[name] == 1 else f"{name} (row {row})" for row, name in enumerate(names)]
+
+
+def keys_of_rows(
+    parts: Sequence[Dataset], names: list[str], development: Pixels, column: str | None, pattern: str | None
+) -> tuple[list[str | None] | None, bool, str | None]:
+    """N patient keys, whether they are this project's own reading of file names, and what they come from, in words.
+
+    The decoded development pictures decide what tells patients apart, as in training: a broken file with an odd name
+    switches nothing off. The keys are None where nothing tells them apart; one of them is None where nothing says
+    whose that row is. Keys of a column or a pattern may be hospital numbers, so they are hashed; those of the DICOM
+    headers and folders are already.
+
+    Args:
+        parts: development and, if there is one, test, N rows together. names: N file names.
+        column, pattern: as for training.
+
+    Raises:
+        DatasetError: the column is missing from a part, or empty for a decoded development picture.
+    """
+    known, kind = find_patients(development.names, development.columns, column, pattern)
+    if known is None:
+        return None, False, None
+    keys: list[str] = []
+    for rows in parts:
+        if column is not None and column not in rows.column_names:
+            raise DatasetError(f"--patient_column {column}: the test split has {', '.join(rows.column_names)}.")
+        columns = {name: list(rows[name]) for name in (column, FROM_DICOM, FROM_FOLDER) if name in rows.column_names}
+        keys += owners_of(names[len(keys) : len(keys) + len(rows)], columns, kind, column, pattern)
+    named = kind == FILE_NAME and pattern is None
+    if column is not None or pattern is not None:
+        keys = anonymous_keys(keys)  # of all parts together, so that a patient of two parts stays one
+    return [key or None for key in keys], named, kind
+
 
 TEST = "test"
 

@@ -16,24 +16,13 @@ from datasets import DatasetDict
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hf_model.audit import (
-    charts,
-    counts,
-    duplicates,
-    integrity,
-    leakage,
-    measures,
-    model_probes,
-    numbering,
-    sheets,
-    shift,
-)
+from hf_model.audit import duplicates, figures, integrity, leakage, measures, model_probes, shortcuts
 from hf_model.audit import label_quality as label_checks
 from hf_model.audit import shortcuts as probes
-from hf_model.audit.backbone import backbone_features, describe
 from hf_model.audit.findings import find_all
+from hf_model.audit.label_quality import backbone_features, describe
 from hf_model.audit.pictures import Pictures, gather
-from hf_model.audit.probing import TooFewPatients
+from hf_model.audit.shortcuts import TooFewPatients
 from hf_model.config import LABELS, SCHEMA_VERSION
 from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.prepare import rendering_name
@@ -91,7 +80,7 @@ class Audit:
         self.record["integrity"] = integrity.summarise(problems, pictures)
         self._timed("duplicates", lambda: self._duplicates(pictures))
         self._timed("shortcuts", lambda: self._shortcuts(pictures, taken, renderings))
-        self.record["shift"] = self._timed("shift", lambda: shift.find_shift(pictures, taken, self.options.seed))
+        self.record["shift"] = self._timed("shift", lambda: shortcuts.find_shift(pictures, taken, self.options.seed))
         self._timed("labels", lambda: self._labels(pictures, taken))
         if checkpoint is not None:
             self._timed("model", lambda: self._model(checkpoint))
@@ -131,26 +120,26 @@ class Audit:
         )
 
     def _overview(self, pictures: Pictures, taken: measures.Measures) -> None:
-        self.record["counts"] = counts.count(pictures)
-        self.record["intensity"] = counts.intensity(pictures, taken.histograms)
+        self.record["counts"] = measures.count(pictures)
+        self.record["intensity"] = measures.intensity(pictures, taken.histograms)
         seed = self.options.seed
-        self.images |= dict(charts.sizes_chart(pictures))
-        self.images["counts"] = charts.counts_chart(self.record["counts"])
-        self.images["intensity"] = charts.intensity_chart(self.record["intensity"])
+        self.images |= dict(figures.sizes_chart(pictures))
+        self.images["counts"] = figures.counts_chart(self.record["counts"])
+        self.images["intensity"] = figures.intensity_chart(self.record["intensity"])
         for label, name in enumerate(LABELS):
             if (pictures.labels[pictures.kept[pictures.development]] == label).any():
-                self.images[f"samples_{name.lower()}"] = sheets.samples(pictures, label, seed)
-        self.images["means"] = sheets.means(counts.mean_pictures(pictures))
-        self.images["augmentation"] = sheets.augmentation_preview(pictures.pixels[pictures.development[0]], seed)
-        self.images["masks"] = sheets.masks_sheet(pictures, seed)
+                self.images[f"samples_{name.lower()}"] = figures.samples(pictures, label, seed)
+        self.images["means"] = figures.means(measures.mean_pictures(pictures))
+        self.images["augmentation"] = figures.augmentation_preview(pictures.pixels[pictures.development[0]], seed)
+        self.images["masks"] = figures.masks_sheet(pictures, seed)
 
     def _duplicates(self, pictures: Pictures) -> None:
         self.record["duplicates"], pairs = duplicates.find_duplicates(pictures)
         self.record["leakage"] = leakage.certificate(pictures, pairs)
-        self.record["leakage"]["likeness"] = numbering.likeness(pictures, self.options.seed)
-        self.record["leakage"]["series"] = numbering.series(pictures)
+        self.record["leakage"]["likeness"] = duplicates.likeness(pictures, self.options.seed)
+        self.record["leakage"]["series"] = duplicates.series(pictures)
         if pairs:
-            self.images["near"] = sheets.pairs_sheet(pictures, pairs)
+            self.images["near"] = figures.pairs_sheet(pictures, pairs)
 
     def _shortcuts(self, pictures: Pictures, taken: measures.Measures, renderings: dict[str, DatasetDict]) -> None:
         seed = self.options.seed
@@ -185,7 +174,7 @@ class Audit:
             return
         self.record["labels"] = part
         if part["list"]:
-            self.images["suspects"] = sheets.suspects_sheet(pictures, part["list"])
+            self.images["suspects"] = figures.suspects_sheet(pictures, part["list"])
 
     def _model(self, checkpoint: Checkpoint) -> None:
         options = self.options
@@ -212,11 +201,11 @@ class Audit:
         if "model" in self.record:
             shown = self.record["model"]["views"][:3]
             rows += [(f"Model: {view['title'].lower()}", view["auc"], True) for view in shown]
-            self.images["sharpness"] = charts.sharpness_chart(self.record["model"]["views"])
+            self.images["sharpness"] = figures.sharpness_chart(self.record["model"]["views"])
         if rows:
-            self.images["probes"] = charts.probes_chart(rows)
+            self.images["probes"] = figures.probes_chart(rows)
         if self.record["shift"]["statistics"]:
-            self.images["shift"] = charts.shift_chart(self.record["shift"]["statistics"])
+            self.images["shift"] = figures.shift_chart(self.record["shift"]["statistics"])
 
 
 def encode(image: Figure | Image.Image) -> bytes:

@@ -2,14 +2,166 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from hf_model.audit.measures import SMALL, Measures
+from hf_model.audit.measures import SMALL, STATISTICS, Measures
 from hf_model.audit.pictures import TEST, Header, Pictures
-from hf_model.audit.probing import TooFewPatients, auc_entry, linear, probe, trees
+from hf_model.config import LABELS
+from hf_model.metrics.intervals import cluster_weights, delong, percentile, weighted_auc, wilson
+
+FOLDS = 5
+REPLICATES = 1000
+
+
+class TooFewPatients(ValueError):  # noqa: N818 - says what is missing; the audit goes on without what needs them
+    """A class has fewer than two patients, so that nothing can be cross-validated."""
+
+
+def trees(seed: int) -> ClassifierMixin:
+    """For a few numbers of different kinds."""
+    return HistGradientBoostingClassifier(
+        max_iter=80, max_leaf_nodes=15, learning_rate=0.1, early_stopping=False, random_state=seed
+    )
+
+
+def linear(seed: int, strength: float = 0.005) -> ClassifierMixin:
+    """For pixels and features: standardised, logistic, with a strong ridge (``strength`` is scikit-learn's C)."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500, random_state=seed))
+
+
+def folds_for(labels: np.ndarray, groups: np.ndarray, folds: int = FOLDS) -> int:
+    """As many folds as both classes have groups for; below 2 nothing can be cross-validated."""
+    return min(folds, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
+
+
+def out_of_fold(
+    model: ClassifierMixin, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """Probability of class 1 of every picture from a model that saw none of its group, float64 (M,).
+
+    Raises:
+        TooFewPatients: fewer than two groups of a class, or all of a class in one fold.
+    """
+    folds = folds_for(labels, groups)
+    if folds < 2:
+        raise TooFewPatients("Cross-validation needs at least two patients of each class.")
+    out = np.full(len(labels), np.nan)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for train, held in splitter.split(features, labels, groups):
+        if len(np.unique(labels[train])) < 2:
+            raise TooFewPatients("Cross-validation needs at least two patients of each class.")
+        out[held] = model.fit(features[train], labels[train]).predict_proba(features[held])[:, 1]
+    return out
+
+
+def auc_entry(score: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """AUC of a score with its patient-cluster bootstrap interval, and DeLong's beside it.
+
+    One picture of a class has no variance: "delong" is None then, and "interval" too where the bootstrap has none.
+    Raises ValueError where a class is missing.
+    """
+    value, interval, _ = delong(score, labels)
+    drawn = [weighted_auc(score, labels, w) for w in cluster_weights(groups, replicates=REPLICATES, seed=seed)]
+    known = list(interval) if np.isfinite(interval).all() else None
+    cluster = percentile(np.concatenate(drawn))
+    return {
+        "value": value,
+        "interval": known if cluster is None else list(cluster),
+        "delong": known,
+        "n": len(labels),
+        "groups": len(np.unique(groups)),
+    }
+
+
+def probe(
+    model: ClassifierMixin, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> dict[str, Any]:
+    """``auc_entry`` of out-of-fold scores."""
+    return auc_entry(out_of_fold(model, features, labels, groups, seed), labels, groups, seed)
+
+
+FEWEST = 20
+"""Pictures of a class on each side below which no classifier is tried."""
+
+
+def prevalence(pictures: Pictures) -> dict[str, dict[str, Any]]:
+    """Split -> pictures, pneumonia, share with Wilson's interval; every row counts, readable or not."""
+    out = {}
+    for split in pictures.splits:
+        labels = pictures.labels[pictures.split == split]
+        out[split] = {
+            "n": len(labels),
+            "pneumonia": int(labels.sum()),
+            "value": float(labels.mean()),
+            "interval": list(wilson(int(labels.sum()), len(labels))),
+        }
+    return out
+
+
+def compare_statistics(pictures: Pictures, measures: Measures) -> list[dict[str, Any]]:
+    """Per class and statistic: development's and test's mean, and their difference in pooled standard deviations."""
+    test, labels = pictures.split[pictures.kept] == TEST, pictures.labels[pictures.kept]
+    out = []
+    for label, name in enumerate(LABELS):
+        sides = [measures.statistics[(test == side) & (labels == label)] for side in (False, True)]
+        if min(map(len, sides)) < 2:
+            continue
+        spread = np.sqrt((sides[0].var(axis=0, ddof=1) + sides[1].var(axis=0, ddof=1)) / 2)
+        for column, statistic in enumerate(STATISTICS):
+            first, second = (float(side[:, column].mean()) for side in sides)
+            effect = (second - first) / spread[column] if spread[column] > 0 else 0.0
+            out.append(
+                {
+                    "class": name,
+                    "statistic": statistic,
+                    "development": first,
+                    "test": second,
+                    "difference": float(effect),
+                }
+            )
+    return out
+
+
+def tell_apart(pictures: Pictures, measures: Measures, seed: int = 0) -> list[dict[str, Any]]:
+    """AUC of telling test from development within a class, cross-validated by patient; 0.5 means no difference seen.
+
+    The classes are taken one at a time: otherwise the other prevalence of the test split would count as a shift.
+    """
+    test, labels = pictures.split[pictures.kept] == TEST, pictures.labels[pictures.kept]
+    views = (
+        ("simple statistics", trees(seed), measures.statistics),
+        ("16 px thumbnail", linear(seed), measures.tiny.reshape(len(labels), -1).astype(np.float64)),
+    )
+    out = []
+    for label, name in enumerate(LABELS):
+        chosen = np.flatnonzero(labels == label)
+        side, groups = test[chosen].astype(int), pictures.groups[chosen]
+        if min(np.bincount(side, minlength=2)) < FEWEST or folds_for(side, groups) < 2:
+            continue
+        for view, model, features in views:
+            with suppress(TooFewPatients):  # of one side all in one fold
+                out.append({"class": name, "view": view, "auc": probe(model, features[chosen], side, groups, seed)})
+    return out
+
+
+def find_shift(pictures: Pictures, measures: Measures, seed: int = 0) -> dict[str, Any]:
+    """The JSON part on shift; without a test split only the prevalence."""
+    has_test = TEST in pictures.splits
+    return {
+        "prevalence": prevalence(pictures),
+        "statistics": compare_statistics(pictures, measures) if has_test else [],
+        "classifiers": tell_apart(pictures, measures, seed) if has_test else [],
+    }
+
 
 LUNGS = (0.12, 0.88, 0.08, 0.92)
 """Top, bottom, left, right of the rectangle that holds both lungs, as fractions of the sides. Read off the mean

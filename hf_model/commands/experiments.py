@@ -45,8 +45,7 @@ def main(argv: list[str]) -> int:
 def _study(arguments: argparse.Namespace, command: str):
     from hf_model.experiments.plan import Budget
     from hf_model.experiments.study import Options, Study
-    from hf_model.training.arguments import DataArguments
-    from hf_model.training.checks import check_tracker
+    from hf_model.training.arguments import DataArguments, check_tracker
 
     if arguments.seeds < 1:
         raise ValueError(f"--seeds {arguments.seeds}: must be at least 1.")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from hf_model.audit import backbone
+from hf_model.audit import label_quality
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_weights_trained_anew_give_features_anew(network, clean_folder, read, tm
     pictures = read(clean_folder)
 
     def features() -> np.ndarray:
-        return backbone.backbone_features(pictures, str(network), tmp_path / "features")
+        return label_quality.backbone_features(pictures, str(network), tmp_path / "features")
 
     first = features()
     assert len(first) == len(pictures.development)
@@ -29,7 +29,7 @@ def test_weights_trained_anew_give_features_anew(network, clean_folder, read, tm
     save_file(trained, network / "model.safetensors", {"format": "pt"})
     second = features()
     assert not np.allclose(first, second)
-    monkeypatch.setattr(backbone, "_compute", lambda *_: pytest.fail("features are there already"))
+    monkeypatch.setattr(label_quality, "_compute", lambda *_: pytest.fail("features are there already"))
     assert np.array_equal(features(), second)
 
 
@@ -43,4 +43,4 @@ def test_weights_trained_anew_give_features_anew(network, clean_folder, read, tm
     ],
 )
 def test_only_networks_of_imagenet_are_called_so(name, words):
-    assert backbone.describe(name) == words
+    assert label_quality.describe(name) == words

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hf_model.audit import charts
-from hf_model.audit.finding import auc_text, is_above
-from hf_model.audit.findings import _classes
-from hf_model.audit.findings_probes import labels, model, shortcuts
+from hf_model.audit import figures
+from hf_model.audit.findings import _classes, auc_text, is_above, labels, model, shortcuts
 
 AUC = {"value": 0.98, "interval": [0.97, 0.99]}
 
@@ -98,7 +96,7 @@ def test_an_auc_without_an_interval_is_no_shortcut_and_can_be_drawn():
     assert auc_text(alone) == "0.750"
     assert not is_above(alone, 0.6)
     assert is_above(AUC, 0.6)
-    axes = charts.probes_chart([("A", alone, False), ("B", AUC, True)]).axes[0]
+    axes = figures.probes_chart([("A", alone, False), ("B", AUC, True)]).axes[0]
     marks = [line.get_xdata() for line in axes.lines]
     assert [list(points) for points in marks if len(points) == 1] == [[0.98], [0.75]]
     assert axes.get_xlim()[0] == pytest.approx(0.43)

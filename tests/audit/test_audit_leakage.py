@@ -9,7 +9,7 @@ from PIL import Image
 from hf_model.audit.duplicates import find_duplicates
 from hf_model.audit.findings import _leakage
 from hf_model.audit.leakage import certificate
-from hf_model.audit.report_sections import _verdict
+from hf_model.audit.report import _verdict
 
 
 def certify(pictures):

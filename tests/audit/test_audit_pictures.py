@@ -10,11 +10,9 @@ import pytest
 from audit_folders import film, png, write_dicom, write_nested, write_table
 from PIL import Image
 
-from hf_model.audit import charts, integrity, measures, shortcuts
-from hf_model.audit.counts import count
-from hf_model.audit.headers import Header, read_header
-from hf_model.audit.naming import row_names
-from hf_model.audit.pictures import Pictures, align, gather
+from hf_model.audit import figures, integrity, measures, shortcuts
+from hf_model.audit.measures import count
+from hf_model.audit.pictures import Header, Pictures, align, gather, read_header, row_names
 from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
@@ -152,7 +150,7 @@ def test_dicom_headers_give_size_and_mode(dicoms, read):
     normal = count(pictures)[0]
     assert (normal["height"]["median"], normal["modes"]) == (120, {"DICOM MONOCHROME2 8": 34})
     assert {p.kind for p in integrity.inspect(pictures)} <= {"unusual"}  # a DICOM's mode is not odd
-    shown = dict(charts.sizes_chart(pictures))["longer_side"].axes[0]
+    shown = dict(figures.sizes_chart(pictures))["longer_side"].axes[0]
     assert len(shown.patches) > 0
     probes = {p["key"]: p["auc"]["value"] for p in shortcuts.run_probes(pictures, measures.measure(pictures))}
     assert probes["metadata"] == 1.0

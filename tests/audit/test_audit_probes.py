@@ -8,10 +8,10 @@ from audit_folders import name_of
 from PIL import Image, ImageFilter
 from sklearn.metrics import roc_auc_score
 
-from hf_model.audit import label_quality, measures, shift, shortcuts
-from hf_model.audit.finding import GUESSABLE
-from hf_model.audit.headers import Header
-from hf_model.audit.probing import TooFewPatients, auc_entry, linear, out_of_fold
+from hf_model.audit import label_quality, measures, shortcuts
+from hf_model.audit.findings import GUESSABLE
+from hf_model.audit.pictures import Header
+from hf_model.audit.shortcuts import TooFewPatients, auc_entry, linear, out_of_fold
 
 
 def table(pictures):
@@ -119,19 +119,21 @@ def test_too_few_patients_are_refused():
 
 def test_clean_splits_show_no_shift_and_a_darker_test_split_does(clean_folder, folder, read):
     clean = read(clean_folder)
-    for entry in shift.tell_apart(clean, measures.measure(clean)):
+    for entry in shortcuts.tell_apart(clean, measures.measure(clean)):
         assert entry["auc"]["interval"][0] < GUESSABLE
     for path in (folder / "test").rglob("*.bmp"):
         Image.open(path).point(lambda grey: grey * 0.6).save(path)
     shifted = read(folder)
     taken = measures.measure(shifted)
-    assert min(e["auc"]["value"] for e in shift.tell_apart(shifted, taken) if e["view"] == "simple statistics") > 0.95
-    means = [e["difference"] for e in shift.compare_statistics(shifted, taken) if e["statistic"] == "mean"]
+    assert (
+        min(e["auc"]["value"] for e in shortcuts.tell_apart(shifted, taken) if e["view"] == "simple statistics") > 0.95
+    )
+    means = [e["difference"] for e in shortcuts.compare_statistics(shifted, taken) if e["statistic"] == "mean"]
     assert max(means) < -2
 
 
 def test_prevalence_counts_every_row(clean_folder, read):
-    shares = shift.prevalence(read(clean_folder))
+    shares = shortcuts.prevalence(read(clean_folder))
     assert {k: (v["n"], v["pneumonia"], v["value"]) for k, v in shares.items()} == {
         "train": (96, 48, 0.5),
         "test": (48, 24, 0.5),
@@ -169,6 +171,6 @@ def test_a_side_that_falls_into_one_fold_leaves_out_a_classifier_and_not_the_aud
     def refuse(*_):
         raise TooFewPatients("one fold")
 
-    monkeypatch.setattr(shift, "probe", refuse)
+    monkeypatch.setattr(shortcuts, "probe", refuse)
     pictures = read(clean_folder)
-    assert shift.tell_apart(pictures, measures.measure(pictures)) == []
+    assert shortcuts.tell_apart(pictures, measures.measure(pictures)) == []

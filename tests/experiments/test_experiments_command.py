@@ -206,7 +206,7 @@ def test_an_unknown_change_is_said_with_those_that_there_are(
 
 
 def test_a_missing_tracker_is_said_at_the_start(folders, tiny_base: Path, tmp_path: Path, capsys, monkeypatch) -> None:
-    from hf_model.training import checks
+    from hf_model.training import arguments as checks
 
     monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     assert main(arguments(folders, tiny_base, tmp_path / "none", "--report_to", "trackio")) == 2

@@ -102,7 +102,7 @@ def test_the_names_are_those_that_evaluation_gives() -> None:
     import numpy as np
 
     from hf_model.metrics.trainer_metrics import make_compute_metrics
-    from hf_model.training.checks import metric_names
+    from hf_model.training.arguments import metric_names
 
     prediction = SimpleNamespace(predictions=np.array([[1.0, 0.0], [0.0, 1.0]]), label_ids=np.array([0, 1]))
     assert {*make_compute_metrics()(prediction), "loss"} == set(metric_names())
@@ -110,11 +110,11 @@ def test_the_names_are_those_that_evaluation_gives() -> None:
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
 def test_a_tracker_that_is_not_installed_is_named_at_the_start(tracker: str, monkeypatch, capsys) -> None:
-    from hf_model.training import checks
+    from hf_model.training import arguments
 
-    found = checks.importlib.util.find_spec
+    found = arguments.importlib.util.find_spec
     missing = {"tensorboard", "tensorboardX", "trackio"}
-    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None if name in missing else found(name))
+    monkeypatch.setattr(arguments.importlib.util, "find_spec", lambda name: None if name in missing else found(name))
     with pytest.raises(SystemExit):
         parse_arguments(["--report_to", tracker])
     expected = f"--report_to {tracker}: the package is not installed; pip install {tracker}"

@@ -13,8 +13,7 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.losses import focal_losses, plain_losses, weighted_losses
-from hf_model.training.trainer import PneumoniaTrainer
+from hf_model.training.trainer import PneumoniaTrainer, focal_losses, plain_losses, weighted_losses
 
 WEIGHTS = (1.9448, 0.6730)
 

@@ -19,7 +19,7 @@ from training_runs import BRIEF, run
 import train
 from hf_model.evaluation import test_split
 from hf_model.metrics.scores import Scores
-from hf_model.training import opening
+from hf_model.training import test_evaluation
 
 
 def test_resumed_equals_uninterrupted(trained: Path, renderings, tiny_base: Path, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_resumed_run_does_not_open_the_test_split_again(
     thumbnails = pages[0].read_text().count("image/jpeg")
     for page in pages:
         page.unlink()
-    monkeypatch.setattr(opening, "_serve", None)  # whatever opens the split fails here
+    monkeypatch.setattr(test_evaluation, "_serve", None)  # whatever opens the split fails here
     monkeypatch.setattr(test_split, "open_test", None)
     run(renderings, tiny_base, out, "--resume")
     after = json.loads((out / "metrics.json").read_text())
@@ -191,7 +191,7 @@ def test_originals_that_join_nothing_are_said_before_training(renderings, tiny_b
 
 @pytest.mark.parametrize("content", [None, b"cut"])
 def test_a_state_without_its_average_is_not_whole(trained: Path, tmp_path: Path, content: bytes | None) -> None:
-    from hf_model.training.resume import drop_incomplete
+    from hf_model.training.stages import drop_incomplete
     from hf_model.training.trainer import AVERAGE_FILE
 
     state = sorted((trained / "stages" / "fine_tuning").glob("checkpoint-*"))[0]

@@ -20,11 +20,10 @@ from hf_model.metrics.decision import Decision
 from hf_model.metrics.full_record import full_record
 from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores
-from hf_model.training.finish import Finisher
-from hf_model.training.opening import Opened, open_test
+from hf_model.training.finalize import Finisher
 from hf_model.training.records import recorded_openings, refuse_finished, run_record
-from hf_model.training.run_report import Evaluated, write_run_report
 from hf_model.training.stages import StageResult
+from hf_model.training.test_evaluation import Evaluated, Opened, open_test, write_run_report
 
 logger = logging.getLogger(__name__)
 
