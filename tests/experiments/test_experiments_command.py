@@ -156,7 +156,7 @@ def test_a_time_limit_leaves_the_rest(folders, tiny_base: Path, tmp_path: Path, 
 
 
 def test_a_subset_just_below_the_whole_is_the_whole(folders, tmp_path: Path) -> None:
-    from hf_model.experiments.study_data import load
+    from hf_model.experiments.runs import load
     from hf_model.radiograph import Preprocessing
     from hf_model.training.arguments import DataArguments
 

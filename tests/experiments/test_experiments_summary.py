@@ -10,8 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from hf_model.experiments.plan import FULL, Change
-from hf_model.experiments.summary import Summary, Validation, simultaneous
-from hf_model.experiments.table import conclusion
+from hf_model.experiments.table import Summary, Validation, conclusion, simultaneous
 
 LABELS = [0] * 40 + [1] * 40
 
