@@ -17,11 +17,9 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.page import about, examples, frame, whom
-from hf_model.page.components import ExplainedBlocks, file_input
-from hf_model.page.desk import Desk
 from hf_model.page.endpoints import endpoints
-from hf_model.page.handlers import Handlers
-from hf_model.page.serving import KEPT_SECONDS, launch_options
+from hf_model.page.handlers import Desk, Handlers
+from hf_model.page.serving import KEPT_SECONDS, ExplainedBlocks, file_input, launch_options
 
 MODEL_LIMIT = {"concurrency_id": "model", "concurrency_limit": 2}
 """One picture waits for its file while another is in the engine: two at a time keep two cores busy, more only wait."""

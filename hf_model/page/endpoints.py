@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from hf_model.page import whom
-from hf_model.page.archive import expand
 from hf_model.page.batch import run
-from hf_model.page.uploads import discard, take
+from hf_model.page.uploads import discard, expand, take
 from hf_model.radiograph import UnreadableRadiograph
 
 if TYPE_CHECKING:

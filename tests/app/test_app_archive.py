@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_model.page import archive
-from hf_model.page.archive import count_items, expand
+from hf_model.page import uploads
+from hf_model.page.uploads import count_items, expand
 
 
 def packed(
@@ -54,14 +54,14 @@ def test_bomb_by_ratio_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_bomb_by_total_is_refused_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 1000)
+    monkeypatch.setattr(uploads, "MAX_TOTAL_BYTES", 1000)
     path = packed(tmp_path, {f"{number}.png": bytes(300) for number in range(4)})
     assert codes(path) == [("batch.zip", "zip-bomb")]
     assert count_items([path]) == 1
 
 
 def test_entry_larger_than_a_picture_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_UPLOAD_BYTES", 100)
+    monkeypatch.setattr(uploads, "MAX_UPLOAD_BYTES", 100)
     path = packed(tmp_path, {"large.png": bytes(101), "fits.png": bytes(100)})
     assert codes(path) == [("large.png", "too-large"), ("fits.png", "read")]
 
@@ -108,7 +108,7 @@ def test_a_broken_entry_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_no_more_files_than_a_batch_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_BATCH_FILES", 3)
+    monkeypatch.setattr(uploads, "MAX_BATCH_FILES", 3)
     paths = [tmp_path / f"{number}.png" for number in range(5)]
     for path in paths:
         path.write_bytes(b"x")

@@ -13,9 +13,9 @@ import pytest
 from hf_model.commands import predict
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.prediction import Failure
-from hf_model.page import batch_view
-from hf_model.page.archive import Item
+from hf_model.page import batch
 from hf_model.page.batch import Row, as_csv, as_json, run
+from hf_model.page.uploads import Item
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def test_json_holds_every_row_as_the_schema_says(rows: list[Row]) -> None:
 
 
 def test_table_marks_bad_rows_and_escapes(rows: list[Row]) -> None:
-    html = batch_view.table(rows)
+    html = batch.table(rows)
     assert html.count('class="cxr-bad"') == 4
     assert html.count("× NO ANSWER") == 4
     assert html.count('class="cxr-flagged"') == 1
@@ -80,23 +80,23 @@ def test_table_marks_bad_rows_and_escapes(rows: list[Row]) -> None:
 
 
 def test_long_batches_are_cut_on_the_page_only(monkeypatch: pytest.MonkeyPatch, rows: list[Row]) -> None:
-    monkeypatch.setattr(batch_view, "SHOWN_ROWS", 3)
-    html = batch_view.table(rows)
+    monkeypatch.setattr(batch, "SHOWN_ROWS", 3)
+    html = batch.table(rows)
     assert html.count("data-number=") == 3
     assert "The first 3 of 7 files; CSV and JSON hold all of them." in html
 
 
 def test_histogram_counts_answered_pictures_only(rows: list[Row], classifier: Classifier) -> None:
-    html = batch_view.histogram(rows, classifier.decision)
+    html = batch.histogram(rows, classifier.decision)
     counted = [int(number) for number in re.findall(r": (\d+)</title>", html)]
     assert sum(counted) == 2
     assert len(counted) == 20
     assert counted[int(rows[0].result.probability * 20)] >= 1
-    assert batch_view.histogram([rows[1]], classifier.decision) == ""
+    assert batch.histogram([rows[1]], classifier.decision) == ""
 
 
 def test_counts_add_up(rows: list[Row]) -> None:
-    numbers = [int(number) for number in re.findall(r"<strong>(\d+)</strong>", batch_view.counts(rows))]
+    numbers = [int(number) for number in re.findall(r"<strong>(\d+)</strong>", batch.counts(rows))]
     assert sum(numbers) == 7
     assert numbers[3:] == [1, 4]
 
@@ -105,7 +105,7 @@ def test_override_answers_flagged_pictures_and_nothing_else(rows: list[Row]) -> 
     before, after = ([row.answered for row in found] for found in (rows, [row.override() for row in rows]))
     assert before == [True, False, False, True, False, False, False]
     assert after == [True, False, False, True, True, False, False]
-    html = batch_view.table([row.override() for row in rows])
+    html = batch.table([row.override() for row in rows])
     assert "! Overridden: The film looks inverted" in html
     assert "CHECK FIRST" not in html
     table = list(csv.DictReader(io.StringIO(as_csv([rows[4], rows[4].override()]))))

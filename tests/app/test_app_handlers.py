@@ -11,8 +11,7 @@ import pytest
 
 from hf_model.inference.classifier import Classifier
 from hf_model.page import examples
-from hf_model.page.desk import Desk, Reading
-from hf_model.page.handlers import Handlers
+from hf_model.page.handlers import Desk, Handlers, Reading
 from hf_model.page.uploads import LEDGER, Ledger, discard, take, true_name
 from hf_model.radiograph import UnreadableRadiograph
 
