@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks import out_of_distribution
+from benchmarks import ood
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.prediction import Failure, Prediction
 from hf_model.metrics.intervals import wilson
@@ -35,15 +35,15 @@ def gate_record(classifier: Classifier, radiographs: Iterable[tuple[str, bytes]]
     """
     kinds: list[dict[str, Any]] = []
     for group, pictures in (
-        ("photographs", out_of_distribution.photographs()),
-        ("generated", out_of_distribution.generated()),
+        ("photographs", ood.photographs()),
+        ("generated", ood.generated()),
     ):
         kinds += _kinds(classifier, group, ((kind, _png(picture)) for kind, _, picture in pictures))
     kept: list[Image.Image] = []
     results = list(classifier.predict_batch(_watched(radiographs, kept), heat_map=False))
     if results:
         kinds.append({"group": "radiographs", "kind": "as they are", **tally(results)})
-        changed = ((kind, _png(picture)) for chest in kept for kind, picture in out_of_distribution.altered(chest))
+        changed = ((kind, _png(picture)) for chest in kept for kind, picture in ood.altered(chest))
         kinds += _kinds(classifier, "altered radiographs", changed)
     groups = {}
     for name in dict.fromkeys(kind["group"] for kind in kinds):

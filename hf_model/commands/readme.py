@@ -16,7 +16,7 @@ from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 POINTS = {"argmax": "larger logit", "default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "0.5": "0.5"}
 
 

@@ -12,7 +12,7 @@ import pytest
 from generated import chest, write_image_folder
 from PIL import Image
 
-from benchmarks import out_of_distribution
+from benchmarks import ood
 from benchmarks.input_checks import gate_record, meets, tally
 from hf_model import Classifier
 from hf_model.commands import gate
@@ -54,13 +54,13 @@ def test_bars_point_in_their_direction() -> None:
 
 def test_kinds_are_the_same_pictures_every_time_and_not_one_is_empty() -> None:
     first, second = (
-        [(kind, name, picture.tobytes()) for kind, name, picture in out_of_distribution.generated()] for _ in range(2)
+        [(kind, name, picture.tobytes()) for kind, name, picture in ood.generated()] for _ in range(2)
     )
     assert first == second
-    assert len(first) == len(out_of_distribution.KINDS) * out_of_distribution.DRAWN
+    assert len(first) == len(ood.KINDS) * ood.DRAWN
     film = Image.fromarray(chest(0, side=128))
-    changed = dict(out_of_distribution.altered(film))
-    assert set(changed) == set(out_of_distribution.ALTERATIONS)
+    changed = dict(ood.altered(film))
+    assert set(changed) == set(ood.ALTERATIONS)
     assert changed["upside down"].getpixel((0, 0)) == film.getpixel((127, 127))
     assert changed["inverted"].getpixel((5, 9)) == 255 - film.getpixel((5, 9))
 
@@ -73,7 +73,7 @@ def test_shipped_checkpoint_keeps_the_bars_for_photographs_and_generated_picture
     assert all(group["bar_met"] for group in found["groups"].values())
     by_kind = {kind["kind"]: kind for kind in found["kinds"]}
     assert by_kind["blank"]["refused"] == by_kind["blank"]["pictures"]
-    assert by_kind["tiny"]["codes"] == {"too-small": out_of_distribution.DRAWN}
+    assert by_kind["tiny"]["codes"] == {"too-small": ood.DRAWN}
 
 
 def test_measuring_does_not_import_scikit_image() -> None:
@@ -92,9 +92,9 @@ def test_measuring_does_not_import_scikit_image() -> None:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two generated kinds and no photographs: the command's own work is what is tested."""
     monkeypatch.setattr(
-        out_of_distribution, "KINDS", {kind: out_of_distribution.KINDS[kind] for kind in ("noise", "blank")}
+        ood, "KINDS", {kind: ood.KINDS[kind] for kind in ("noise", "blank")}
     )
-    monkeypatch.setattr(out_of_distribution, "PACKAGES", {})
+    monkeypatch.setattr(ood, "PACKAGES", {})
 
 
 def test_the_command_writes_into_metrics_json(few: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_the_command_writes_into_metrics_json(few: None, tmp_path: Path, capsys:
     assert record["radiographs"] == {"dataset": "local", "split": "train", "pictures": 6}
     assert set(record["groups"]) == {"generated", "radiographs", "altered radiographs"}
     assert record["weights_sha256"] == before["weights_sha256"]
-    assert record["groups"]["altered radiographs"]["pictures"] == 6 * len(out_of_distribution.ALTERATIONS)
+    assert record["groups"]["altered radiographs"]["pictures"] == 6 * len(ood.ALTERATIONS)
     # drawings 64 px wide are nothing that the shipped checkpoint has seen: the bar is missed, and the command says so
     assert (code, record["groups"]["radiographs"]["bar_met"]) == (1, False)
     out = capsys.readouterr().out

@@ -1,0 +1,45 @@
+"""Figures as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_model import wording
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0.0 %"), (1, "100.0 %"), (0.9385, "93.8 %"), (0.00051, "<0.1 %"), (0.9995, ">99.9 %"), (0.001, "0.1 %")],
+)
+def test_a_share_never_reads_as_a_false_zero_or_hundred(share: float, text: str) -> None:
+    assert wording.percent(share) == text
+
+
+def test_rate_and_ratio_with_and_without_interval() -> None:
+    figure = {"value": 0.9385, "interval": [0.91, 0.9995], "cluster_interval": [0.9, 1.0]}
+    assert wording.rate(figure) == "93.8 % (91.0 to >99.9)"
+    assert wording.rate(figure, key="cluster_interval") == "93.8 % (90.0 to 100.0)"
+    assert wording.ratio(figure) == "0.939 (0.910 to 1.000)"
+    assert wording.rate(0.5) == "50.0 %"
+    assert wording.ratio({"value": 0.5, "interval": None}) == "0.500"
+
+
+def test_a_figure_that_is_missing_and_one_that_has_no_value_read_differently() -> None:
+    assert wording.rate(None) == wording.ratio(None) == "not given"
+    assert wording.rate({"value": None, "interval": None}) == "not defined"
+
+
+def test_interval_alone() -> None:
+    assert wording.interval({"value": 0.9, "interval": [0.85, 0.94]}, percentage=True) == "85.0 to 94.0 %"
+    assert wording.interval({"value": 0.9, "interval": [0.85, 0.94]}, percentage=False) == "0.850 to 0.940"
+    assert wording.interval({"value": 0.9}, percentage=True) == ""
+
+
+def test_settings_are_written_as_chosen() -> None:
+    assert [wording.setting(share) for share in (0.95, 0.975, 0.07, 1)] == ["95 %", "97.5 %", "7 %", "100 %"]
+
+
+def test_counts_take_their_noun() -> None:
+    assert wording.counted(1, "patient") == "1 patient"
+    assert wording.counted(2100, "patient") == "2,100 patients"
+    assert wording.counted(0, "child", "children") == "0 children"
