@@ -13,13 +13,13 @@ from typing import Any
 
 from hf_model.audit.findings import find_all
 from hf_model.audit.leakage import leaks_of
+from hf_model.config import is_hub_id
 
 LEFT_OUT = frozenset({"list", "problems", "examples", "leaks", "ranges", "statistics", "intensity", "seconds"})
 """Parts of the record that list pictures, or that fill pages: they are in audit.json and on its page."""
 NOTES = frozenset({"model_note", "labels_note"})
 """Reasons in words, of which some quote paths."""
 NAMELESS = "one picture"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 _FILE = re.compile(r"\.(?:png|jpe?g?|tiff?|webp|bmp|dcm|dicom?)\b", re.IGNORECASE)
 
@@ -50,8 +50,7 @@ def short_command(command: str) -> str:
 
 def _short(word: str) -> str:
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    is_hub_id = _HUB_ID.fullmatch(value) and not Path(value).exists()
-    return word if "/" not in value or is_hub_id else f"{option}{equals}{Path(value).name}"
+    return word if "/" not in value or is_hub_id(value) else f"{option}{equals}{Path(value).name}"
 
 
 def _without_names(record: dict[str, Any]) -> dict[str, Any]:
