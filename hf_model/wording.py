@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-POINTS = {
-    "default": "threshold",
-    "rule_out": "rule-out",
-    "rule_in": "rule-in",
-    "argmax": "larger logit",
-    "0.5": "0.5",
-}
+POINTS = {"default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "argmax": "larger logit", "0.5": "0.5"}
 """Operating point as the records name it -> its label, in the order of every table."""
 NOT_GIVEN = "not given"
 """Stands where a record has no such figure."""
