@@ -20,7 +20,9 @@ CHILD = """{% extends "page.html.jinja" %}
 {% endcall %}
 {% endcall %}
 {% if absent %}{% call html.section(outline, "second", "Second") %}{% endcall %}{% endif %}
-{% call html.section(outline, "third", "Third") %}{{ html.listing([name], "One") }}{{ html.listing([], "None") }}{% endcall %}
+{% call html.section(outline, "third", "Third") %}
+{{ html.listing([name], "One") }}{{ html.listing([], "None") }}
+{% endcall %}
 {% endblock %}
 """
 
