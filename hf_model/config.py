@@ -1,7 +1,6 @@
 """Names, labels and limits that every part of the project shares.
 
 Standard library only: the serving path imports this first and must stay light.
-Argument dataclasses for training live in ``hf_model.training.arguments``.
 """
 
 from __future__ import annotations
