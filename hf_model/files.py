@@ -1,15 +1,13 @@
-"""What several rooms do with files: hash one, write JSON atomically, find the cache folder, recognise a Hub id."""
+"""What several rooms do with files: hash one, write JSON atomically, find the cache folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 
 CACHE_VARIABLE = "CHEST_XRAY_CACHE"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def sha256(path: Path) -> str:
@@ -39,8 +37,3 @@ def cache_folder() -> Path:
 
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser() if chosen else user_cache_path("chest-xray-pneumonia", appauthor=False)
-
-
-def is_hub_id(name: object) -> bool:
-    """True for ``owner/name`` unless that is a path that exists here."""
-    return isinstance(name, str) and _HUB_ID.fullmatch(name) is not None and not Path(name).exists()

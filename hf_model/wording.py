@@ -80,9 +80,11 @@ def _written(figure: Any, value: Any, brackets: Any, key: str) -> str:
     return value(number) + ("" if interval is None else brackets(*interval))
 
 
-def interval(figure: Any, *, percentage: bool, key: str = "interval") -> str:
+def interval(figure: Any, *, percentage: bool, key: str = "interval", digits: int = 3) -> str:
     """Only the interval, for a line of its own below the value: ``91.0 to 95.8 %``, ``0.965 to 0.985``; else empty."""
     ends = interval_of(figure, key)
     if ends is None:
         return ""
-    return f"{_digits(ends[0])} to {percent(ends[1])}" if percentage else f"{decimal(ends[0])} to {decimal(ends[1])}"
+    if percentage:
+        return f"{_digits(ends[0])} to {percent(ends[1])}"
+    return f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"

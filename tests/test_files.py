@@ -1,4 +1,4 @@
-"""Hashing, atomic JSON, the cache folder and Hub ids."""
+"""Hashing, atomic JSON and the cache folder."""
 
 from __future__ import annotations
 
@@ -33,12 +33,3 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CHEST_XRAY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert files.cache_folder() == tmp_path / "cache" / "chest-xray-pneumonia"
-
-
-def test_hub_ids(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert files.is_hub_id("owner/name")
-    for other in (None, "name", "a/b/c", "./owner/name", "/owner/name", "owner/.name"):
-        assert not files.is_hub_id(other)
-    (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert not files.is_hub_id("owner/name")

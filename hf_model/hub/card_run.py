@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import DEFAULT_DATASET
-from hf_model.files import is_hub_id
+from hf_model.config import DEFAULT_DATASET, is_hub_id
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph.population import known
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import CHECKPOINT_DIR, LABELS
-from hf_model.files import is_hub_id, sha256
+from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
+from hf_model.files import sha256
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph import FeatureGate, Preprocessing
 
@@ -54,7 +54,7 @@ def locate(source: str | Path | None, *, revision: str | None = None, token: str
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder, folder.resolve().name
-    if isinstance(source, Path) or not is_hub_id(source):
+    if isinstance(source, Path) or not HUB_ID.fullmatch(source):
         raise CheckpointError(f"There is no folder {source}. Give a checkpoint folder or a Hub id such as owner/name.")
     return _download(source, revision, token), source
 
