@@ -34,10 +34,7 @@ def gate_record(classifier: Classifier, radiographs: Iterable[tuple[str, bytes]]
     measured altered (inverted, turned, ...).
     """
     kinds: list[dict[str, Any]] = []
-    for group, pictures in (
-        ("photographs", ood.photographs()),
-        ("generated", ood.generated()),
-    ):
+    for group, pictures in (("photographs", ood.photographs()), ("generated", ood.generated())):
         kinds += _kinds(classifier, group, ((kind, _png(picture)) for kind, _, picture in pictures))
     kept: list[Image.Image] = []
     results = list(classifier.predict_batch(_watched(radiographs, kept), heat_map=False))

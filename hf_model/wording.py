@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-POINTS = {
-    "default": "threshold",
-    "rule_out": "rule-out",
-    "rule_in": "rule-in",
-    "argmax": "larger logit",
-    "0.5": "0.5",
-}
+POINTS = {"default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "argmax": "larger logit", "0.5": "0.5"}
 """Operating point as the records name it -> its label, in the order of every table."""
 NOT_GIVEN = "not given"
 """Stands where a record has no such figure."""
@@ -86,9 +80,11 @@ def _written(figure: Any, value: Any, brackets: Any, key: str) -> str:
     return value(number) + ("" if interval is None else brackets(*interval))
 
 
-def interval(figure: Any, *, percentage: bool, key: str = "interval") -> str:
+def interval(figure: Any, *, percentage: bool, key: str = "interval", digits: int = 3) -> str:
     """Only the interval, for a line of its own below the value: ``91.0 to 95.8 %``, ``0.965 to 0.985``; else empty."""
     ends = interval_of(figure, key)
     if ends is None:
         return ""
-    return f"{_digits(ends[0])} to {percent(ends[1])}" if percentage else f"{decimal(ends[0])} to {decimal(ends[1])}"
+    if percentage:
+        return f"{_digits(ends[0])} to {percent(ends[1])}"
+    return f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"

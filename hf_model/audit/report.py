@@ -266,7 +266,7 @@ ALL: tuple[Callable[[dict[str, Any], Images], Section | None], ...] = (
 )
 
 
-_STYLE = Path(markup.__file__).with_name("report.css")
+_STYLE = Path(markup.__file__).with_name("page.css")
 _OWN_STYLE = (
     ".verdict.fault { border-color: var(--bad); background: #fdf1ea; } .verdict.warning { border-color: #c98a00; } "
     ".verdict.note { border-color: var(--good); font-size: 1rem; color: inherit; } figure { margin: 0 0 20px; } "

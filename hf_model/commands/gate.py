@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.input_checks import gate_record
-from hf_model.commands.evaluate import add_data_options
 from hf_model.config import NOT_A_DEVICE
+from hf_model.data.arguments import add_column_options, column_options
 from hf_model.evaluation import test_split
 from hf_model.evaluation.test_split import Known
 from hf_model.inference.checkpoint import Checkpoint
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
     parser.add_argument("--radiographs", metavar="DATASET", help="radiographs that should pass: folder or Hub id")
     parser.add_argument("--split", help='a split of it, or "all"; never the test split of the training data')
-    add_data_options(parser)
+    add_column_options(parser)
     parser.add_argument("--most", type=int, help="only so many radiographs, evenly spread (default: all)")
     parser.add_argument("--output", help="JSON file to write instead of the checkpoint's metrics.json")
     parser.add_argument("--engine", choices=NAMES, default="auto")
@@ -83,9 +83,7 @@ def _pictures(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Any:
     """The radiographs; ValueError for pictures of the checkpoint's own test split, which only an evaluation opens."""
     from hf_model.evaluation.labelled_dataset import PictureSet
 
-    options = {
-        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
-    }
+    options = column_options(arguments)
     pictures = PictureSet.open(arguments.radiographs, arguments.split, **options)
     if Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == test_split.TEST:
         raise ValueError(f"{arguments.radiographs} holds pictures of this checkpoint's own test split; name another.")

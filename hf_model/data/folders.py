@@ -156,7 +156,7 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     Raises:
         OSError: a folder that cannot be listed. ValueError: metadata that cannot be read.
     """
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value  # serving walks folders without it
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
     roots = _roots(folder, set(split_names))
     every = {name: _files(root) for name, root in roots.items()}

@@ -13,7 +13,7 @@ from hf_model.evaluation import report_cases, report_promise, report_serving
 from hf_model.evaluation import report_sections as sections
 from hf_model.evaluation.report_markup import Section, text
 
-_STYLE = Path(__file__).with_name("report.css")
+_STYLE = Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)

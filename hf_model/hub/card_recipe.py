@@ -66,8 +66,9 @@ def with_transformers(run: Run, model: str) -> str:
     if run.own_head:
         return (
             f"Transformers alone refuses this folder: its head, `{run.own_head}`, is code of this project, and "
-            f"`{run.config.get('model_type')}` is a type that only `import hf_model.modeling.modeling_chest_xray` makes known. A class "
-            "of transformers called by its name would draw a random network instead, with a warning."
+            f"`{run.config.get('model_type')}` is a type that only `import hf_model.modeling.modeling_chest_xray` "
+            "makes known. A class of transformers called by its name would draw a random network instead, with a "
+            "warning."
         )
     return f"""\
 With transformers alone; the score is the softmax of the logits, **not** the calibrated probability, and the threshold

@@ -53,9 +53,7 @@ def test_bars_point_in_their_direction() -> None:
 
 
 def test_kinds_are_the_same_pictures_every_time_and_not_one_is_empty() -> None:
-    first, second = (
-        [(kind, name, picture.tobytes()) for kind, name, picture in ood.generated()] for _ in range(2)
-    )
+    first, second = ([(kind, name, picture.tobytes()) for kind, name, picture in ood.generated()] for _ in range(2))
     assert first == second
     assert len(first) == len(ood.KINDS) * ood.DRAWN
     film = Image.fromarray(chest(0, side=128))
@@ -91,9 +89,7 @@ def test_measuring_does_not_import_scikit_image() -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two generated kinds and no photographs: the command's own work is what is tested."""
-    monkeypatch.setattr(
-        ood, "KINDS", {kind: ood.KINDS[kind] for kind in ("noise", "blank")}
-    )
+    monkeypatch.setattr(ood, "KINDS", {kind: ood.KINDS[kind] for kind in ("noise", "blank")})
     monkeypatch.setattr(ood, "PACKAGES", {})
 
 
