@@ -27,6 +27,7 @@ from hf_model.radiograph import (
     check_radiograph,
     read_radiograph,
 )
+from hf_model.radiograph.population import UNDESCRIBED
 
 
 def gate_finding(gate: FeatureGate, features: np.ndarray) -> tuple[Finding, ...]:
@@ -103,7 +104,7 @@ class Classifier:
     """A loaded checkpoint.
 
     Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
-    (contents of metrics.json or None), population (of the training pictures, or None where it is not described), gate
+    (contents of metrics.json or None), population (of the training pictures; ``UNDESCRIBED`` where nobody says), gate
     (FeatureGate or None). Safe to use from several threads.
     """
 
@@ -113,7 +114,7 @@ class Classifier:
         self.model_id = checkpoint.model_id
         self.model_hash = checkpoint.weights_sha256
         self.metrics: dict[str, Any] | None = checkpoint.metrics
-        self.population = Population.of(checkpoint.metrics)
+        self.population: Population = Population.of(checkpoint.metrics) or UNDESCRIBED
         self.gate: FeatureGate | None = checkpoint.gate
         self.engine_name = engine.name
         self._engine = engine
@@ -217,9 +218,7 @@ class Classifier:
         self, ready: _Ready, output: EngineOutput, row: int, model: float, threshold: float | None, heat_map: bool
     ) -> Prediction:
         """The one place where a Prediction comes from."""
-        findings = ready.findings
-        if self.population is not None:
-            findings += self.population.findings(ready.radiograph.metadata)
+        findings = ready.findings + self.population.findings(ready.radiograph.metadata)
         if self.gate is not None and output.features is not None:
             findings += gate_finding(self.gate, output.features[row])
         drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None

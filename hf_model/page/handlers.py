@@ -12,7 +12,7 @@ import numpy as np
 
 from hf_model.inference.prediction import Prediction
 from hf_model.metrics.held_out import HeldOut, Performance, recorded
-from hf_model.page import batch, whom
+from hf_model.page import batch
 from hf_model.page.answer import answer_card
 from hf_model.page.batch import batch_view, progress_view
 from hf_model.page.pictures import SHOWN_SIDE, shrink, viewer
@@ -86,7 +86,7 @@ class Desk:
         """The card, or why there is none."""
         prediction, reasons = reading.prediction, _reasons(reading)
         if reading.blocked == "refuse":
-            film = f"Upload a frontal chest film of a {whom.one(self.classifier.population)}, upright and not inverted."
+            film = f"Upload a frontal chest film of a {self.classifier.population.singular}, upright and not inverted."
             return note("stop", "No answer: this picture cannot be used", *reasons, film)
         if reading.blocked == "flag":
             return note(
@@ -118,7 +118,7 @@ class Desk:
             self.decision,
             performance,
             prediction.answer,
-            whom.many(self.classifier.population),
+            self.classifier.population.plural,
         )
 
     def pictures(self, reading: Reading) -> str:

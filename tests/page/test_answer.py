@@ -16,7 +16,7 @@ from hf_model.metrics.held_out import Performance, Rate
 from hf_model.page.answer import answer_card
 from hf_model.page.pictures import heat_layer, shrink, viewer
 from hf_model.page.text import interval, percent, rounded
-from hf_model.radiograph.population import KERMANY
+from hf_model.radiograph.population import KERMANY, UNDESCRIBED
 
 PROOF = {"target": 0.9, "confidence": 0.9, "patients": 90, "patients_needed": 22, "errors": 1, "allowed_errors": 3}
 
@@ -66,7 +66,7 @@ def test_band_follows_a_threshold_beyond_it() -> None:
 
 
 def test_card_speaks_of_the_checkpoints_own_population() -> None:
-    known, unknown = (answer_card(LIKELY, 0.9, 0.4, decision(), None, whose) for whose in (KERMANY, None))
+    known, unknown = (answer_card(LIKELY, 0.9, 0.4, decision(), None, whose) for whose in (KERMANY, UNDESCRIBED))
     assert "holds for children aged one to five as in the training data, of whom 74\u00a0% have pneumonia" in known
     assert "No figure here speaks for adults." in known
     assert "The population is not described by this checkpoint." in unknown
