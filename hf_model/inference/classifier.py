@@ -143,19 +143,26 @@ class Classifier:
         return cls(checkpoint, open_engine(checkpoint, engine, cache=cache))
 
     def predict(
-        self, source: Content, *, name: str | None = None, threshold: float | None = None, heat_map: bool = True
+        self,
+        source: Content,
+        *,
+        name: str | None = None,
+        threshold: float | None = None,
+        heat_map: bool = True,
+        thumbnail: int | None = None,
     ) -> Prediction:
         """Predict one file.
 
         source: bytes, path or a Radiograph that was read before. name: what to call it. threshold: 0 to 1 (None: the
-        checkpoint's own). heat_map: False leaves the class activation map out.
+        checkpoint's own). heat_map: False leaves the class activation map out. thumbnail: longer side in pixels of the
+        radiograph that the prediction keeps for showing (None: it keeps none).
         Raises UnreadableRadiograph, whose text is for the person, and ValueError for a threshold outside 0 to 1.
         """
         limit = None if threshold is None else checked_threshold(threshold)
         ready = self._read(source, name)
         start = time.perf_counter()
         output = self._engine.run(ready.pixels[None])
-        return self._make(ready, output, 0, _milliseconds(start), limit, heat_map)
+        return self._make(ready, output, 0, _milliseconds(start), limit, heat_map, thumbnail)
 
     def predict_batch(
         self,
@@ -164,18 +171,19 @@ class Classifier:
         batch_size: int | None = None,
         threshold: float | None = None,
         heat_map: bool = True,
+        thumbnail: int | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Predict many files: one Prediction or Failure for each, in order, as they are done.
 
         sources: like ``predict``'s, or ``(name, source)``; may be a generator and is drawn from as needed.
-        batch_size: pictures per pass (None: what the engine is fastest with). Files are read in threads while the
-        engine works. Raises ValueError for a bad threshold or batch size.
+        batch_size: pictures per pass (None: what the engine is fastest with). The rest is as in ``predict``. Files are
+        read in threads while the engine works. Raises ValueError for a bad threshold or batch size.
         """
         limit = None if threshold is None else checked_threshold(threshold)
         jobs = chunks(sources, self._engine.batch_size if batch_size is None else batch_size)
 
         def work(chunk: list[Source]) -> list[Prediction | Failure]:
-            return self._chunk(chunk, limit, heat_map)
+            return self._chunk(chunk, limit, heat_map, thumbnail)
 
         return ordered(work, jobs, self._engine.workers)
 
@@ -196,7 +204,9 @@ class Classifier:
         findings = check_radiograph(radiograph) if checking is None else checking.result()
         return _Ready(radiograph, pixels, findings, decode, _milliseconds(start))
 
-    def _chunk(self, chunk: list[Source], threshold: float | None, heat_map: bool) -> list[Prediction | Failure]:
+    def _chunk(
+        self, chunk: list[Source], threshold: float | None, heat_map: bool, thumbnail: int | None
+    ) -> list[Prediction | Failure]:
         """Read a chunk, run the readable ones in one pass, and put everything back in order."""
         results: list[Prediction | Failure | _Ready] = []
         for source in chunk:
@@ -211,11 +221,18 @@ class Classifier:
         start = time.perf_counter()
         output = self._engine.run(np.stack([item.pixels for item in ready]), bulk=True)
         each = _milliseconds(start) / len(ready)
-        made = (self._make(item, output, row, each, threshold, heat_map) for row, item in enumerate(ready))
+        made = (self._make(item, output, row, each, threshold, heat_map, thumbnail) for row, item in enumerate(ready))
         return [next(made) if isinstance(item, _Ready) else item for item in results]
 
     def _make(
-        self, ready: _Ready, output: EngineOutput, row: int, model: float, threshold: float | None, heat_map: bool
+        self,
+        ready: _Ready,
+        output: EngineOutput,
+        row: int,
+        model: float,
+        threshold: float | None,
+        heat_map: bool,
+        thumbnail: int | None,
     ) -> Prediction:
         """The one place where a Prediction comes from."""
         findings = ready.findings + self.population.findings(ready.radiograph.metadata)
@@ -232,6 +249,7 @@ class Classifier:
             model_id=self.model_id,
             model_hash=self.model_hash,
             engine=self.engine_name,
+            radiograph=None if thumbnail is None else ready.radiograph.thumbnail(thumbnail),
             timing=Timing(ready.decode, ready.preprocess, model, ready.decode + ready.preprocess + model),
         )
 

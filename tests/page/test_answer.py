@@ -14,7 +14,7 @@ from hf_model.inference.heat_map import overlay
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
 from hf_model.metrics.held_out import Performance, Rate
 from hf_model.page.answer import answer_card
-from hf_model.page.pictures import heat_layer, shrink, viewer
+from hf_model.page.pictures import heat_layer, viewer
 from hf_model.page.text import interval, percent, rounded
 from hf_model.radiograph.population import KERMANY, UNDESCRIBED
 
@@ -124,8 +124,3 @@ def test_viewer_shows_original_and_overlay_and_escapes_the_name() -> None:
     assert "Strongest in the lower left of the picture." in html
     assert len(re.findall(r'src="data:image/png;base64,', html)) == 3
     assert "cxr-heat" not in viewer(phantom.chest(size=(220, 192)), None, "a.png")
-
-
-def test_shrink_keeps_proportions_and_never_enlarges() -> None:
-    assert shrink(np.zeros((3000, 2000), np.uint8), 1024).shape == (1024, 683)
-    assert shrink(np.zeros((300, 200), np.uint8), 1024).shape == (300, 200)
