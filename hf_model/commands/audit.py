@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     # heavy imports after the arguments are known to be good: --help should not wait for torch
     from hf_model.audit.run import Audit, Options
     from hf_model.audit.summary import summarise
-    from hf_model.evaluation.test_split import write_json
+    from hf_model.files import write_json
     from hf_model.inference.engines.base import EngineUnavailable
 
     options = Options(

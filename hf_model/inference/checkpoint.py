@@ -5,13 +5,13 @@ Reading it loads no weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
+from hf_model.files import sha256
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph import FeatureGate, Preprocessing
 
@@ -163,12 +163,6 @@ def checkpoint_around(folder: Path) -> Path | None:
     """
     folder = folder.resolve()
     return next((place for place in (folder, *folder.parents) if (place / "model.safetensors").is_file()), None)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_origin(file: str, facts: dict[str, Any], digest: str, model_id: str) -> None:

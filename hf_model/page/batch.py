@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hf_model.commands.predict import COLUMNS, row
-from hf_model.inference.prediction import Failure, Prediction
+from hf_model.inference.prediction import Failure, Prediction, write_csv, write_json
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.page.answer import KIND, SYMBOL
-from hf_model.page.pictures import THUMBNAIL_SIDE, thumbnail
+from hf_model.page.pictures import THUMBNAIL_SIDE, data_uri
 from hf_model.page.text import escape, percent, rounded
 from hf_model.page.uploads import Item
-from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 if TYPE_CHECKING:
     from hf_model.inference.classifier import Classifier
@@ -82,35 +78,37 @@ def run(
             item = drawn.popleft()
             yield Row(Failure(item.name, item.code, item.reason))
 
-    results = classifier.predict_batch(sources(), batch_size=BATCH_SIZE, threshold=threshold, heat_map=heat_map)
+    results = classifier.predict_batch(
+        sources(),
+        batch_size=BATCH_SIZE,
+        threshold=threshold,
+        heat_map=heat_map,
+        thumbnail=THUMBNAIL_SIDE if thumbnails else None,
+    )
     for result in results:
         yield from unread()
-        item = drawn.popleft()
-        row = Row(result, _thumbnail(item) if thumbnails and result.ok else "")
+        drawn.popleft()
+        shown = ""
+        if thumbnails and result.ok:
+            shown = data_uri(result.radiograph.pixels, "WEBP")
+            result = replace(result, radiograph=None)  # thousands of rows are held in memory for an hour
+        row = Row(result, shown)
         yield row.override() if override else row
     yield from unread()
-
-
-def _thumbnail(item: Item) -> str:
-    try:
-        return thumbnail(read_radiograph(item.data, name=item.name, target_side=THUMBNAIL_SIDE).pixels)
-    except UnreadableRadiograph:
-        return ""
 
 
 def as_csv(rows: Sequence[Row]) -> str:
     """The table of ``python -m hf_model predict``."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
-    table.writeheader()
-    for entry in rows:
-        table.writerow(row(entry.result))
+    write_csv((row.result for row in rows), buffer)
     return buffer.getvalue()
 
 
 def as_json(rows: Sequence[Row]) -> str:
     """An array of ``hf_model.inference.prediction``'s objects, one a line, as ``predict --format json`` writes it."""
-    return "[\n" + ",\n".join(json.dumps(entry.result.to_dict()) for entry in rows) + "\n]\n"
+    buffer = io.StringIO()
+    write_json((row.result for row in rows), buffer)
+    return buffer.getvalue()
 
 
 BINS = 20
