@@ -18,7 +18,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Mo
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_model.hub.access import HubAccessError, check_write_access
-from hf_model.hub.card_run import PLACEHOLDER
+from hf_model.hub.model_card import PLACEHOLDER
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def check_card(text: str) -> None:
     if card.data.get("pipeline_tag") != "image-classification":
         raise ValueError(
             "README.md's front matter has no 'pipeline_tag: image-classification', without which "
-            "transformers.pipeline(model=…) does not know the task; write the card again with hf_model.hub.card"
+            "transformers.pipeline(model=…) does not know the task; write the card again with hf_model.hub.model_card"
         )
     card.validate()
 
