@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -33,11 +35,12 @@ class Skipped(Exception):  # noqa: N818 - no error: a benchmark that cannot be r
 @dataclass(frozen=True)
 class Options:
     """quick: few and small pictures, to see that it works. data: the folder of radiographs. scratch: empty, deleted
-    afterwards."""
+    afterwards. own: values of the options that only this benchmark has, those of its ``add_options(parser)``."""
 
     quick: bool
     data: Path
     scratch: Path
+    own: argparse.Namespace = field(default_factory=argparse.Namespace)
 
     def folder(self, name: str) -> Path:
         """A folder of ``data``; Skipped where it is missing."""
@@ -70,11 +73,16 @@ def chosen(names: list[str], available: dict[str, ModuleType]) -> list[str]:
     ]
 
 
-def measure(module: ModuleType, *, quick: bool, data: Path = DATA, command: str) -> dict[str, Any]:
-    """Run one benchmark; its section of the results file."""
+def measure(
+    module: ModuleType, *, quick: bool, data: Path = DATA, command: str, own: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run one benchmark; its section of the results file. ``own``: options of its ``add_options``, as typed."""
+    parser = argparse.ArgumentParser(prog=f"{COMMAND} {getattr(module, 'NAME', '')}")
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        result = module.run(Options(quick, data, Path(scratch)))
+        result = module.run(Options(quick, data, Path(scratch), parser.parse_args(own)))
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "command": command,
@@ -112,13 +120,19 @@ def store(path: Path, name: str, section: dict[str, Any]) -> None:
     draft.replace(path)
 
 
-def run_one(name: str, *, quick: bool, output: Path | None, say: Callable[[str], None]) -> None:
-    """Run one benchmark in this process, print its table, and store it (output None: nowhere)."""
+def run_one(
+    name: str, *, quick: bool, output: Path | None, say: Callable[[str], None], own: Sequence[str] = ()
+) -> None:
+    """Run one benchmark in this process, print its table, and store it (output None: nowhere).
+
+    ``own``: options of this benchmark alone, as on the command line.
+    """
     from benchmarks.markdown import section_text
 
     module = discover()[name]
+    command = shlex.join([*COMMAND.split(), name, *["--quick"] * quick, *own])
     try:
-        section = measure(module, quick=quick, command=" ".join([COMMAND, name, *["--quick"] * quick]))
+        section = measure(module, quick=quick, command=command, own=own)
     except Skipped as reason:
         say(f"{name}: skipped, {reason}.\n")
         return

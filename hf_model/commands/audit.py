@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hf_model.commands.data_options import add_data_options
 from hf_model.config import NOT_A_DEVICE
 from hf_model.inference.checkpoint import checkpoint_around
 
@@ -94,10 +95,7 @@ def parser() -> argparse.ArgumentParser:
         help="frozen network whose features judge the labels (none: thumbnails, faster)",
     )
     made.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto", help="for --checkpoint")
-    made.add_argument("--image_column", help="default: the only one that holds pictures")
-    made.add_argument("--label_column", help="default: the only one that holds classes")
-    made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
-    made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
+    add_data_options(made)
     made.add_argument("--cache_dir", type=Path, help="where decoded pixels are kept")
     made.add_argument(
         "--summary", type=Path, metavar="FILE", help="also write the figures as JSON without the name of any picture"

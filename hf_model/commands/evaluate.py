@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hf_model.commands.data_options import add_data_options, data_options
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import report, report_files, test_split
 from hf_model.evaluation.report import Material
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; shared ones are in :func:`add_data_options`."""
+    """The options."""
     made = argparse.ArgumentParser(
         prog="python -m hf_model evaluate",
         description="Evaluate a checkpoint on a labelled data set: metrics.json, figures and one HTML page.",
@@ -83,14 +84,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--engine", choices=NAMES, default="auto")
     made.add_argument("--seed", type=int, default=0)
     return made
-
-
-def add_data_options(made: argparse.ArgumentParser) -> None:
-    """Options that say what a data set's columns are."""
-    made.add_argument("--image_column", help="default: the only one that holds pictures")
-    made.add_argument("--label_column", help="default: the only one that holds classes")
-    made.add_argument("--patient_column", help="column with the patient of each picture (default: the file name)")
-    made.add_argument("--patient_pattern", help="regular expression on file names whose first group is the patient")
 
 
 def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
@@ -211,9 +204,7 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
     """
     from hf_model.evaluation.labelled_dataset import PictureSet
 
-    options = {
-        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
-    }
+    options = data_options(arguments)
     pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
     missing = [name for name in arguments.subgroups if name not in pictures.columns]
     if missing:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_model.commands.evaluate import add_data_options
+from hf_model.commands.data_options import add_data_options, data_options
 from hf_model.config import NOT_A_DEVICE
 from hf_model.evaluation import test_split
 from hf_model.evaluation.recalibration import refit, write_recalibrated
@@ -59,10 +59,7 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    options = {
-        name: getattr(arguments, name) for name in ("image_column", "label_column", "patient_column", "patient_pattern")
-    }
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
+    pictures = PictureSet.open(arguments.dataset, arguments.split, **data_options(arguments))
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)

@@ -37,6 +37,7 @@ MODULE = SimpleNamespace(NAME="serving_x", TITLE="A title", table=lambda section
 def test_every_benchmark_has_the_interface() -> None:
     found = frame.discover()
     assert {"serving_tensor", "serving_files", "serving_folder", "serving_agreement", "serving_start"} <= set(found)
+    assert "input_checks" in found
     for name, module in found.items():
         assert name == module.NAME
         assert module.TITLE
@@ -211,7 +212,7 @@ def test_command_line(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyP
     stored = json.loads(output.read_text())["sections"]["serving_x"]
     assert (stored["result"], stored["quick"]) == ({"value": 4}, True)
     assert stored["command"] == "python -m hf_model benchmark serving_x --quick"
-    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setitem(sys.modules, "benchmarks", None)
     assert benchmark.main(["serving"]) == 2
     assert "clone of the repository" in capsys.readouterr().err
 
