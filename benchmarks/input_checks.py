@@ -18,8 +18,9 @@ from PIL import Image
 from benchmarks import markdown, ood, radiographs
 from benchmarks.frame import Options
 from hf_model import wording
-from hf_model.commands.data_options import add_data_options, data_options
+from hf_model.data.arguments import add_column_options, column_options
 from hf_model.evaluation import test_split
+from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.choice import NAMES, open_engine
@@ -45,7 +46,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
     parser.add_argument("--radiographs", metavar="DATASET", help="radiographs that should pass: folder or Hub id")
     parser.add_argument("--split", help='a split of it, or "all"; never the test split of the training data')
-    add_data_options(parser)
+    add_column_options(parser)
     parser.add_argument("--engine", choices=NAMES, default="auto")
     parser.add_argument("--most", type=int, help="only so many radiographs, evenly spread (default: all)")
     parser.add_argument(
@@ -67,7 +68,7 @@ def run(options: Options) -> dict[str, Any]:
     about, pictures = _radiographs(options, checkpoint)
     record = about | measure_checks(Classifier(checkpoint, open_engine(checkpoint, own.engine)), pictures)
     if own.write_metrics:
-        test_split.write_json(path, json.loads(path.read_text(encoding="utf-8")) | {KEY: record})
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {KEY: record})
     return record
 
 
@@ -85,7 +86,7 @@ def _radiographs(options: Options, checkpoint: Checkpoint) -> tuple[dict[str, An
         files = radiographs.training_files(options, most)
         about = {"dataset": radiographs.SMALL, "split": "train", "pictures": len(files)}
         return {"radiographs": about}, ((f"row-{row}", data) for row, data in enumerate(files))
-    pictures = PictureSet.open(own.radiographs, own.split, **data_options(own))
+    pictures = PictureSet.open(own.radiographs, own.split, **column_options(own))
     if test_split.Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == test_split.TEST:
         raise ValueError(f"{own.radiographs} holds pictures of this checkpoint's own test split; name another")
     if most is not None and most < len(pictures):

@@ -15,9 +15,8 @@ import numpy as np
 from hf_model.audit.pictures import Pictures
 from hf_model.audit.shortcuts import auc_entry, linear, out_of_fold
 from hf_model.config import LABELS
-from hf_model.data.pixels import default_cache_dir
 from hf_model.data.prepare import rendering_name
-from hf_model.inference.checkpoint import sha256
+from hf_model.files import cache_folder, sha256
 
 SETTINGS = ("config.json", "preprocessor_config.json")
 
@@ -29,7 +28,7 @@ def backbone_features(pictures: Pictures, name: str, cache_dir: Path | None = No
     for a backbone that cannot be loaded.
     """
     key = hashlib.sha256("\n".join([_identity(name), *(pictures.hashes[i] for i in pictures.development)]).encode())
-    file = (cache_dir or default_cache_dir()) / f"features-{key.hexdigest()[:24]}.npy"
+    file = (cache_dir or cache_folder()) / f"features-{key.hexdigest()[:24]}.npy"
     if file.is_file():
         return np.load(file, allow_pickle=False)
     features = _compute(pictures, name)

@@ -95,7 +95,7 @@ def held_out(
     checkpoint: Checkpoint, dataset: str, data_options: dict[str, Any] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Development-validation pixels uint8 (V, h, w), labels (V,) and patients (V,), made again and checked by hash."""
-    from hf_model.training.arguments import DataArguments
+    from hf_model.data.arguments import DataArguments
 
     metrics = checkpoint.metrics or {}
     recorded = ((metrics.get("data") or {}).get("splits") or {}).get(VALIDATION) or {}

@@ -6,41 +6,28 @@ miss those that a pattern does not expect, and would hit figures where a file is
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 from hf_model.audit.findings import find_all
 from hf_model.audit.leakage import leaks_of
+from hf_model.config import is_hub_id
+from hf_model.hub.push import PICTURE_PARTS
 
-LEFT_OUT = frozenset({"list", "problems", "examples", "leaks", "ranges", "statistics", "intensity", "seconds"})
-"""Parts of the record that list pictures, or that fill pages: they are in audit.json and on its page."""
 NOTES = frozenset({"model_note", "labels_note"})
 """Reasons in words, of which some quote paths."""
 NAMELESS = "one picture"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-
-_FILE = re.compile(r"\.(?:png|jpe?g?|tiff?|webp|bmp|dcm|dicom?)\b", re.IGNORECASE)
 
 
 def summarise(record: dict[str, Any]) -> dict[str, Any]:
-    """A copy of audit.json's record without ``LEFT_OUT``; in its sentences a picture's name becomes "one picture".
+    """A copy of audit.json's record without ``PICTURE_PARTS``; in its sentences a picture's name becomes "one picture".
 
     Patients' keys are not named, and paths of the command lose their folders.
     """
     bare = _without_names(record)
     changed = {"command": short_command(record["command"]), "findings": find_all(bare)}
     return _kept({key: changed.get(key, part) for key, part in bare.items() if key not in NOTES})
-
-
-def names_pictures(record: Any) -> bool:
-    """Whether this is a whole record and not a summary: a part of ``LEFT_OUT`` or a file's name is in it."""
-    if isinstance(record, dict):
-        return any(key in LEFT_OUT or names_pictures(part) for key, part in record.items())
-    if isinstance(record, list):
-        return any(map(names_pictures, record))
-    return isinstance(record, str) and _FILE.search(record) is not None
 
 
 def short_command(command: str) -> str:
@@ -50,8 +37,7 @@ def short_command(command: str) -> str:
 
 def _short(word: str) -> str:
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    is_hub_id = _HUB_ID.fullmatch(value) and not Path(value).exists()
-    return word if "/" not in value or is_hub_id else f"{option}{equals}{Path(value).name}"
+    return word if "/" not in value or is_hub_id(value) else f"{option}{equals}{Path(value).name}"
 
 
 def _without_names(record: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +60,9 @@ def _without_names(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kept(value: Any) -> Any:
-    """Without ``LEFT_OUT``, numbers to four decimals."""
+    """Without ``PICTURE_PARTS``, numbers to four decimals."""
     if isinstance(value, dict):
-        return {key: _kept(part) for key, part in value.items() if key not in LEFT_OUT}
+        return {key: _kept(part) for key, part in value.items() if key not in PICTURE_PARTS}
     if isinstance(value, list):
         return [_kept(part) for part in value]
     return round(value, 4) if isinstance(value, float) else value

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_model.commands.data_options import add_data_options
 from hf_model.config import NOT_A_DEVICE
+from hf_model.data.arguments import add_column_options
 from hf_model.inference.checkpoint import checkpoint_around
 
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     # heavy imports after the arguments are known to be good: --help should not wait for torch
     from hf_model.audit.run import Audit, Options
     from hf_model.audit.summary import summarise
-    from hf_model.evaluation.test_split import write_json
+    from hf_model.files import write_json
     from hf_model.inference.engines.base import EngineUnavailable
 
     options = Options(
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
         help="frozen network whose features judge the labels (none: thumbnails, faster)",
     )
     made.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto", help="for --checkpoint")
-    add_data_options(made)
+    add_column_options(made)
     made.add_argument("--cache_dir", type=Path, help="where decoded pixels are kept")
     made.add_argument(
         "--summary", type=Path, metavar="FILE", help="also write the figures as JSON without the name of any picture"

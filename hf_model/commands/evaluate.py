@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_model.commands.data_options import add_data_options, data_options
 from hf_model.config import NOT_A_DEVICE
+from hf_model.data.arguments import add_column_options, column_options
 from hf_model.evaluation import report, report_files, test_split
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.test_split import Known
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint", help="folder or Hub id (default: the shipped checkpoint)")
     made.add_argument("--dataset", help="Hub id or folder; not needed with --from_scores")
     made.add_argument("--split", help='a split, or "all" (default: test, or the only one)')
-    add_data_options(made)
+    add_column_options(made)
     made.add_argument(
         "--renderings",
         nargs="+",
@@ -204,7 +204,7 @@ def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dic
     """
     from hf_model.evaluation.labelled_dataset import PictureSet
 
-    options = data_options(arguments)
+    options = column_options(arguments)
     pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
     missing = [name for name in arguments.subgroups if name not in pictures.columns]
     if missing:

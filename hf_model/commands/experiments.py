@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from hf_model.config import NOT_A_DEVICE
+from hf_model.data.arguments import DataArguments, add_column_options, column_options
 
 GROUPS = ("heads", "baseline", "depth", "loss", "augmentation", "size")
 
@@ -45,13 +46,13 @@ def main(argv: list[str]) -> int:
 def _study(arguments: argparse.Namespace, command: str):
     from hf_model.experiments.plan import Budget
     from hf_model.experiments.study import Options, Study
-    from hf_model.training.arguments import DataArguments, check_tracker
+    from hf_model.training.arguments import check_tracker
 
     if arguments.seeds < 1:
         raise ValueError(f"--seeds {arguments.seeds}: must be at least 1.")
     check_tracker(arguments.report_to)
-    names = ("dataset", "renderings", "image_column", "label_column", "patient_column", "patient_pattern", "cache_dir")
-    data = DataArguments(**{name: getattr(arguments, name) for name in names})
+    named = {name: getattr(arguments, name) for name in ("dataset", "renderings", "cache_dir")}
+    data = DataArguments(**named, **column_options(arguments))
     budget = Budget(**{name: getattr(arguments, name) for name in Budget.__dataclass_fields__})
     options = Options(
         data,
@@ -110,6 +111,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--head_epochs", type=int, default=10, help="of a head on stored features")
     made.add_argument("--baseline_epochs", type=int, default=4, help="of the CNN from scratch, on all pictures")
     made.add_argument("--report_to", default="none", help="tensorboard or trackio, to watch the runs")
-    for name in ("image_column", "label_column", "patient_column", "patient_pattern", "cache_dir"):
-        made.add_argument(f"--{name}", help="as in train.py")
+    add_column_options(made)
+    made.add_argument("--cache_dir", help="where decoded pixels are kept")
     return made

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import os
 import stat
 import sys
@@ -12,39 +10,21 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
-from hf_model.config import NORMAL, NOT_A_DEVICE, PNEUMONIA
+from hf_model.config import NOT_A_DEVICE
 from hf_model.data.folders import walk_files
 from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
-from hf_model.inference.prediction import PRECISION, Failure, Prediction, checked_threshold
+from hf_model.inference.prediction import Failure, Prediction, checked_threshold, write_csv, write_json
 from hf_model.inference.processes import own_share
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-COLUMNS = (
-    "name",
-    "probability",
-    "threshold",
-    "decision",
-    "answer",
-    "logit_normal",
-    "logit_pneumonia",
-    "refused",
-    "needs_confirmation",
-    "findings",
-    "error",
-    "reason",
-    "model_id",
-    "model_hash",
-)
 
 
 def main(argv: list[str]) -> int:
@@ -183,58 +163,7 @@ def _write(
     silent = True if output.isatty() or not arguments.speaks else None
     shown = tqdm(counted(results), total=len(files), unit="picture", file=sys.stderr, disable=silent)
     if (arguments.format or by_suffix) == "json":
-        _write_json(shown, output, arguments.heat_map)
+        write_json(shown, output, heat_map=arguments.heat_map)
     else:
-        _write_csv(shown, output)
+        write_csv(shown, output)
     return seen["failed"], seen["flagged"], seen["refused"]
-
-
-def _write_csv(results: Iterator[Prediction | Failure], output: TextIO) -> None:
-    table = csv.DictWriter(output, COLUMNS, restval="", lineterminator="\n")
-    table.writeheader()
-    for result in results:
-        table.writerow(row(result))
-        output.flush()
-
-
-def _write_json(results: Iterator[Prediction | Failure], output: TextIO, heat_map: bool) -> None:
-    """An array with one object a line; closed even when interrupted, so that what is there can be read."""
-    separator = "[\n"
-    try:
-        for result in results:
-            output.write(separator + json.dumps(result.to_dict(heat_map=heat_map)))
-            output.flush()
-            separator = ",\n"
-    finally:
-        output.write("[]\n" if separator == "[\n" else "\n]\n")
-
-
-def row(result: Prediction | Failure) -> dict[str, Any]:
-    """One row of the CSV. A failure fills name, error (its code) and reason only.
-
-    Where the answer is withheld, its columns are empty. Text that a spreadsheet would take for a formula, and run
-    (CWE-1236), gets an apostrophe before it.
-    """
-    if isinstance(result, Failure):
-        return {"name": _plain(result.name), "error": result.code, "reason": _plain(result.reason)}
-    answer = {
-        "probability": f"{result.probability:.{PRECISION}f}",
-        "decision": result.decision,
-        "answer": result.answer,
-        "logit_normal": f"{result.logits[NORMAL]:.{PRECISION}f}",
-        "logit_pneumonia": f"{result.logits[PNEUMONIA]:.{PRECISION}f}",
-    }
-    return {
-        "name": _plain(result.name),
-        **({} if result.withheld else answer),
-        "threshold": result.threshold,
-        "refused": str(result.refused).lower(),
-        "needs_confirmation": str(result.needs_confirmation).lower(),
-        "findings": " ".join(finding.code for finding in result.findings),
-        "model_id": _plain(result.model_id),
-        "model_hash": result.model_hash,
-    }
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text

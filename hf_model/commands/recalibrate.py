@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_model.commands.data_options import add_data_options, data_options
 from hf_model.config import NOT_A_DEVICE
+from hf_model.data.arguments import add_column_options, column_options
 from hf_model.evaluation import test_split
 from hf_model.evaluation.recalibration import refit, write_recalibrated
 from hf_model.evaluation.report import left_out_lines
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", required=True, help="local labelled pictures: folder or Hub id")
     parser.add_argument("--output", required=True, help="folder for the new checkpoint; must not exist or be empty")
     parser.add_argument("--split", help='a split, or "all" (default: test, or the only one)')
-    add_data_options(parser)
+    add_column_options(parser)
     parser.add_argument("--target_sensitivity", type=float, default=0.95)
     parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--engine", choices=NAMES, default="auto")
@@ -59,7 +59,7 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **data_options(arguments))
+    pictures = PictureSet.open(arguments.dataset, arguments.split, **column_options(arguments))
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)

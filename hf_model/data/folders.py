@@ -16,12 +16,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from typing import TYPE_CHECKING, NamedTuple
 
 from hf_model.config import LABEL2ID, LABELS
 from hf_model.data.patients import anonymous_keys, is_dicom, owners, read_owner
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
@@ -155,6 +156,8 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     Raises:
         OSError: a folder that cannot be listed. ValueError: metadata that cannot be read.
     """
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+
     roots = _roots(folder, set(split_names))
     every = {name: _files(root) for name, root in roots.items()}
     files = {name: kept for name, part in every.items() if (kept := [file for file in part if file.kind])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf_model.evaluation import test_split
+from hf_model.files import sha256, write_json
 from hf_model.metrics.decision import FILE_NAME, Decision
 from hf_model.metrics.full_record import full_record
 from hf_model.metrics.operating_point import fit_decision, patients_needed
@@ -88,11 +88,6 @@ def write_recalibrated(
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "before": Decision.load(source).to_dict(),
-        "before_sha256": file_hash(source / FILE_NAME),
+        "before_sha256": sha256(before) if (before := source / FILE_NAME).is_file() else None,
     }
-    test_split.write_json(target / "metrics.json", renewed)
-
-
-def file_hash(path: Path) -> str | None:
-    """SHA-256 of a file, None if there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    write_json(target / "metrics.json", renewed)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hf_model.evaluation import test_split
 from hf_model.evaluation.report import Material
 from hf_model.evaluation.report_html import Case, page
+from hf_model.files import write_json
 from hf_model.inference.heat_map import overlay
 
 THUMBNAIL = 224
@@ -71,6 +71,6 @@ def write_report(folder: Path, material: Material, content: dict[str, Any], case
     """metrics.json, scores.csv, figures/ and report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = write_figures(folder / "figures", material, content)
-    test_split.write_json(folder / "metrics.json", content)
+    write_json(folder / "metrics.json", content)
     material.scores.to_csv(folder / "scores.csv")
     write_page(folder / "report.html", content, figures, cases)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hf_model.files import write_json
 from hf_model.metrics.scores import Scores
 
 TEST = "test"
@@ -72,13 +73,6 @@ def open_test(
         metrics["test_openings"] = [*(metrics.get("test_openings") or []), entry]
         write_json(path, metrics)
     return entry
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write whole or not at all: beside the file, then moved."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 DEVELOPMENT, EXTERNAL = "development", "external"

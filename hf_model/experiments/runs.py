@@ -23,6 +23,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from transformers import set_seed
 
 from hf_model.config import BASELINE
+from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.prepare import TRAIN, VALIDATION, DevelopmentData, prepare
 from hf_model.data.splits import class_weights, split_by_group
@@ -32,7 +33,7 @@ from hf_model.modeling.base import BaseModel, load_base_model
 from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
 from hf_model.modeling.heads import build_head
 from hf_model.radiograph.preprocess import Preprocessing
-from hf_model.training.arguments import DataArguments, FineTuningArguments
+from hf_model.training.arguments import FineTuningArguments
 from hf_model.training.batches import (
     AugmentedRows,
     PlainCollator,

@@ -13,13 +13,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.splits import Split
-from hf_model.evaluation.test_split import write_json
 from hf_model.experiments.plan import GROUPS, Budget, Change, changes
 from hf_model.experiments.runs import Laboratory, StudyData, load
+from hf_model.files import write_json
 from hf_model.modeling.base import load_base_model
-from hf_model.training.arguments import DataArguments
 from hf_model.training.machine import describe_machine, keep_memory, versions
 
 logger = logging.getLogger(__name__)

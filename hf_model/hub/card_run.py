@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import DEFAULT_DATASET
+from hf_model.config import DEFAULT_DATASET, is_hub_id
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph.population import known
 
 KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"
 PLACEHOLDER = "path/to/this/folder"
 """Stands in the card's code for the model's name while it has none; a push puts the repository's in its place."""
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 POINTS = {"0.5": "0.5", "argmax": "larger logit", "default": "default", "rule_out": "rule-out", "rule_in": "rule-in"}
 """Key in the records -> name in the card, in the order of the tables."""
 
@@ -103,11 +102,6 @@ class Run:
         arguments = self.metrics.get("arguments") or {}
         groups = [value for value in arguments.values() if isinstance(value, dict)]
         return next((group[name] for group in [arguments, *groups] if name in group), None)
-
-
-def is_hub_id(name: Any) -> bool:
-    """``namespace/name``, and no folder here of that name."""
-    return isinstance(name, str) and bool(HUB_ID.fullmatch(name)) and not Path(name).is_dir()
 
 
 def value_of(figure: Any) -> float | None:

@@ -7,6 +7,7 @@ the Hub beside the threshold of other weights.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ FIGURES = (
 )
 """What training draws into ``figures/``; any other picture there may be a patient's."""
 AUDIT = "audit.json"
+PICTURE_PARTS = frozenset({"list", "problems", "examples", "leaks", "ranges", "statistics", "intensity", "seconds"})
+"""Parts of an audit's record that list pictures or fill pages: the published summary leaves them out."""
+IMAGE_FILE = re.compile(r"\.(?:png|jpe?g?|tiff?|webp|bmp|dcm|dicom?)\b", re.IGNORECASE)
 OPTIONAL = (
     "gate.safetensors",
     "openvino_model.xml",
@@ -229,13 +233,20 @@ def _check_file(path: Path) -> None:
 
 def _check_audit(record: object) -> None:
     """Only the summary ships: the whole record names files, which may be named after patients."""
-    from hf_model.audit.summary import names_pictures  # loads datasets, which a push does without else
-
     if names_pictures(record):
         raise ValueError(
             "it names pictures of the data set. Move it away, or put the summary in its place, which names none: "
             "python -m hf_model audit … --summary FILE"
         )
+
+
+def names_pictures(record: object) -> bool:
+    """Whether a part of ``PICTURE_PARTS`` or the name of an image file is anywhere in an audit's record."""
+    if isinstance(record, dict):
+        return any(key in PICTURE_PARTS or names_pictures(part) for key, part in record.items())
+    if isinstance(record, list):
+        return any(map(names_pictures, record))
+    return isinstance(record, str) and IMAGE_FILE.search(record) is not None
 
 
 def _check_safetensors(path: Path) -> None:

@@ -5,14 +5,13 @@ Reading it loads no weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import CHECKPOINT_DIR, LABELS
+from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
+from hf_model.files import sha256
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph import FeatureGate, Preprocessing
 
@@ -32,8 +31,6 @@ FETCHED = (
     "confusion_matrix.png",
 )
 """All that is ever downloaded: no pickle, no code."""
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 class CheckpointError(ValueError):
@@ -57,7 +54,7 @@ def locate(source: str | Path | None, *, revision: str | None = None, token: str
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder, folder.resolve().name
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+    if isinstance(source, Path) or not HUB_ID.fullmatch(source):
         raise CheckpointError(f"There is no folder {source}. Give a checkpoint folder or a Hub id such as owner/name.")
     return _download(source, revision, token), source
 
@@ -166,12 +163,6 @@ def checkpoint_around(folder: Path) -> Path | None:
     """
     folder = folder.resolve()
     return next((place for place in (folder, *folder.parents) if (place / "model.safetensors").is_file()), None)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_origin(file: str, facts: dict[str, Any], digest: str, model_id: str) -> None:

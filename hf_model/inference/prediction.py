@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
 
@@ -98,6 +100,24 @@ FAILURE: dict[str, Any] = _closed(
 
 PRECISION = 6
 """Decimals of probabilities and logits in JSON and CSV."""
+CSV_COLUMNS = (
+    "name",
+    "probability",
+    "threshold",
+    "decision",
+    "answer",
+    "logit_normal",
+    "logit_pneumonia",
+    "refused",
+    "needs_confirmation",
+    "findings",
+    "error",
+    "reason",
+    "model_id",
+    "model_hash",
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of a cell that a spreadsheet would take for a formula, and run (CWE-1236)."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +247,26 @@ class Prediction:
             content["heat_map"] = heat_map_png(drawn) if shown and drawn is not None else None
         return content
 
+    def to_row(self) -> dict[str, Any]:
+        """One row of the CSV, by ``CSV_COLUMNS``; a withheld answer leaves its columns empty."""
+        answer = {
+            "probability": f"{self.probability:.{PRECISION}f}",
+            "decision": self.decision,
+            "answer": self.answer,
+            "logit_normal": f"{self.logits[NORMAL]:.{PRECISION}f}",
+            "logit_pneumonia": f"{self.logits[PNEUMONIA]:.{PRECISION}f}",
+        }
+        return {
+            "name": _not_a_formula(self.name),
+            **({} if self.withheld else answer),
+            "threshold": self.threshold,
+            "refused": str(self.refused).lower(),
+            "needs_confirmation": str(self.needs_confirmation).lower(),
+            "findings": " ".join(finding.code for finding in self.findings),
+            "model_id": _not_a_formula(self.model_id),
+            "model_hash": self.model_hash,
+        }
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -246,6 +286,36 @@ class Failure:
             "name": self.name,
             "error": {"code": self.code, "reason": self.reason},
         }
+
+    def to_row(self) -> dict[str, Any]:
+        """One row of the CSV, by ``CSV_COLUMNS``: name, error (the code) and reason."""
+        return {"name": _not_a_formula(self.name), "error": self.code, "reason": _not_a_formula(self.reason)}
+
+
+def _not_a_formula(text: str) -> str:
+    """The text, with an apostrophe before it where a spreadsheet would run it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def write_csv(results: Iterable[Prediction | Failure], output: TextIO) -> None:
+    """Write a table with ``CSV_COLUMNS``, each row as soon as its result is there."""
+    table = csv.DictWriter(output, CSV_COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    for result in results:
+        table.writerow(result.to_row())
+        output.flush()
+
+
+def write_json(results: Iterable[Prediction | Failure], output: TextIO, *, heat_map: bool = False) -> None:
+    """Write an array with one object a line; it is closed even when interrupted, so that what is there can be read."""
+    separator = "[\n"
+    try:
+        for result in results:
+            output.write(separator + json.dumps(result.to_dict(heat_map=heat_map)))
+            output.flush()
+            separator = ",\n"
+    finally:
+        output.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def checked_threshold(value: float) -> float:

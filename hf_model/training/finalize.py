@@ -18,7 +18,7 @@ from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
 from hf_model.evaluation.labelled_dataset import PERTURBATIONS
-from hf_model.inference.checkpoint import sha256
+from hf_model.files import sha256
 from hf_model.metrics.comparison import rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision

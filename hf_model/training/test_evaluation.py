@@ -25,6 +25,7 @@ from hf_model.evaluation.labelled_dataset import PERTURBATIONS
 from hf_model.evaluation.report import Material, error_list
 from hf_model.evaluation.report_files import load_cases, make_case, save_cases, write_figures, write_page
 from hf_model.evaluation.report_html import Case
+from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -178,7 +179,7 @@ def _keep(folder: Path, opened: Opened, weights: str) -> None:
             scores.to_csv(folder / "scores" / engine / f"{name}.csv")
     save_cases(folder, opened.cases)
     listing = {"perturbed": list(opened.perturbed), "engines": {k: list(v) for k, v in opened.engines.items()}}
-    test_split.write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
+    write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
 
 
 def _kept(folder: Path, opened: Opened, weights: str) -> Opened:
@@ -268,4 +269,4 @@ def write_run_report(
     figures = write_figures(folder / "figures", material, content)
     write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
     write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
-    test_split.write_json(folder / REPORT / "metrics.json", content)
+    write_json(folder / REPORT / "metrics.json", content)

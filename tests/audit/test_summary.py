@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from hf_model.audit.summary import names_pictures, short_command, summarise
+from hf_model.audit.summary import short_command, summarise
 from hf_model.config import CHECKPOINT_DIR
+from hf_model.hub.push import names_pictures
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from hf_model.data.arguments import DataArguments
 from hf_model.data.loading import file_name, load_splits, read_bytes
 from hf_model.data.prepare import prepare
 from hf_model.evaluation.labelled_dataset import PictureSet
 from hf_model.radiograph import Preprocessing
-from hf_model.training.arguments import DataArguments
 
 SMALL = Preprocessing(height=64, width=64)
 

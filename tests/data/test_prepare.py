@@ -10,10 +10,10 @@ import pytest
 from generated import chest, write_image_folder
 from PIL import Image
 
+from hf_model.data.arguments import DataArguments
 from hf_model.data.loading import DatasetError, file_name, load_splits
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
 from hf_model.radiograph import Preprocessing
-from hf_model.training.arguments import DataArguments
 
 SMALL = Preprocessing(height=32, width=32)
 

@@ -12,7 +12,7 @@ import pytest
 
 from hf_model.commands import evaluate as evaluate_cli
 from hf_model.evaluation import figures
-from hf_model.inference.checkpoint import sha256
+from hf_model.files import sha256
 from hf_model.inference.classifier import Classifier
 from hf_model.metrics.comparison import compare
 from hf_model.metrics.decision import Decision

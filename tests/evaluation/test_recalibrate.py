@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_model.commands import recalibrate as recalibrate_cli
-from hf_model.inference.checkpoint import sha256
+from hf_model.files import sha256
 from hf_model.inference.classifier import Classifier
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision

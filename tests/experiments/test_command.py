@@ -156,9 +156,9 @@ def test_a_time_limit_leaves_the_rest(folders, tiny_base: Path, tmp_path: Path, 
 
 
 def test_a_subset_just_below_the_whole_is_the_whole(folders, tmp_path: Path) -> None:
+    from hf_model.data.arguments import DataArguments
     from hf_model.experiments.runs import load
     from hf_model.radiograph import Preprocessing
-    from hf_model.training.arguments import DataArguments
 
     data = DataArguments(dataset=str(folders[0]), cache_dir=str(tmp_path))
     size = Preprocessing(height=64, width=64)
@@ -170,8 +170,8 @@ def test_a_subset_just_below_the_whole_is_the_whole(folders, tmp_path: Path) -> 
 
 
 def plan_of(only: list[str], keys: list[str], seeds: int = 1) -> list[tuple[str, int]]:
+    from hf_model.data.arguments import DataArguments
     from hf_model.experiments.study import Options, Study
-    from hf_model.training.arguments import DataArguments
 
     options = Options(DataArguments(), Path("none"), only=only, changes=keys, seeds=seeds, sizes=[32, 64])
     return [(change.key, seed) for change, seed in Study(options, "").plan(64, 1)]

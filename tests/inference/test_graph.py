@@ -219,9 +219,11 @@ def test_cores_follow_the_quota_of_the_container(tmp_path: Path, monkeypatch, co
     assert machine.usable_cores(tmp_path / "absent") == 8
 
 
-def test_a_home_that_cannot_be_written_means_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_means_no_cache(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert machine.cache_folder() is None
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert machine.cache_folder() == tmp_path / "cache" / "chest-xray-pneumonia"
+    monkeypatch.setenv("CHEST_XRAY_CACHE", str(tmp_path / "file"))
+    engine = OpenVinoEngine(checkpoint)
+    assert engine.run(PICTURES).logits.shape == (2, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -12,7 +12,8 @@ from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 from hf_model import Classifier
-from hf_model.commands.predict import COLUMNS, find_files, main
+from hf_model.commands.predict import find_files, main
+from hf_model.inference.prediction import CSV_COLUMNS
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_csv_has_a_row_for_every_file(folder: Path, exported_folder: Path, tmp_p
     assert main([*command, "--override"]) == 0
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == CSV_COLUMNS
     assert [Path(row["name"]).name for row in rows] == ["b.png", "broken.png", "c.webp", "a.JPEG"]
     assert rows[1]["error"] == "damaged"
     assert rows[1]["reason"]
@@ -131,7 +132,7 @@ def test_json_is_an_array_of_the_schema(folder: Path, exported_folder: Path, tmp
 def test_standard_output_is_the_default(folder: Path, exported_folder: Path, capsys) -> None:
     assert main([str(folder / "b.png"), "--checkpoint", str(exported_folder), "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == ",".join(COLUMNS)
+    assert lines[0] == ",".join(CSV_COLUMNS)
     assert len(lines) == 2
 
 

@@ -39,7 +39,8 @@ def report(**more):
 
 def run(code: str, home: Path, *arguments: str) -> dict:
     """Run code after WATCH in a fresh interpreter with an empty home folder; give what it reports."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("CI", "XDG_CACHE_HOME", "PYTHONPATH")}
+    dropped = ("CI", "XDG_CACHE_HOME", "PYTHONPATH", "CHEST_XRAY_CACHE")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
     environment = {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", WATCH + code, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_model.commands import predict
 from hf_model.inference.classifier import Classifier
-from hf_model.inference.prediction import Failure
+from hf_model.inference.prediction import CSV_COLUMNS, Failure
 from hf_model.page import batch
 from hf_model.page.batch import Row, as_csv, as_json, run
 from hf_model.page.uploads import Item
@@ -46,7 +45,7 @@ def test_numbers_are_those_of_a_single_prediction(rows: list[Row], classifier: C
 
 def test_csv_is_the_command_lines(rows: list[Row]) -> None:
     table = list(csv.DictReader(io.StringIO(as_csv(rows))))
-    assert tuple(table[0]) == predict.COLUMNS
+    assert tuple(table[0]) == CSV_COLUMNS
     assert [entry["name"] for entry in table][:2] == ["clear.png", "bomb.png"]
     assert (table[1]["error"], table[1]["reason"], table[1]["probability"]) == ("zip-bomb", "Bomb.", "")
     assert float(table[3]["probability"]) == pytest.approx(rows[3].result.probability, abs=1e-6)

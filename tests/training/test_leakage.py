@@ -15,11 +15,11 @@ from generated import file_name
 from PIL import Image
 
 import train
+from hf_model.data.arguments import DataArguments
 from hf_model.data.loading import DatasetError
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import SealedTest, prepare
 from hf_model.radiograph import Preprocessing
-from hf_model.training.arguments import DataArguments
 from hf_model.training.leakage import refuse_leakage
 
 

@@ -51,22 +51,3 @@ def _quota(limit_file: Path) -> int | None:
     if not quota.isdigit() or not period.isdigit():
         return None
     return math.ceil(int(quota) / int(period))
-
-
-def cache_folder() -> Path | None:
-    """The project's folder in the user's cache (made if missing); None where nothing can be written.
-
-    ``XDG_CACHE_HOME`` decides on Linux, ``LOCALAPPDATA`` on Windows.
-    """
-    try:
-        if sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = base / "chest-xray-pneumonia"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return folder if os.access(folder, os.W_OK) else None

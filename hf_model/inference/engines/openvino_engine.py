@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from hf_model.files import cache_folder
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
-from hf_model.inference.engines.machine import cache_folder, usable_cores
+from hf_model.inference.engines.machine import usable_cores
 from hf_model.inference.engines.precision import choose_precision, golden_inputs
 
 _TELEMETRY = "openvino_telemetry"
@@ -165,7 +166,7 @@ class OpenVinoEngine:
         self._model = read_graph(checkpoint, self._core) if graph is None else graph
         self._model.reshape([1, 1, *self._size])
         self._outputs = [output.get_any_name() for output in self._model.outputs]
-        self._cache = _writable(cache)
+        self._cache = "" if cache == "" else str(cache or cache_folder() / "openvino")
         self.workers = cores or usable_cores()
         self.batch_size = 1
         self._precision = self._choose(checkpoint) if precision == "auto" else precision
@@ -243,13 +244,3 @@ class OpenVinoEngine:
 
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return choose_precision(load, capabilities, golden_inputs(*self._size), checkpoint.decision.temperature)
-
-
-def _writable(cache: str | Path | None) -> str | None:
-    """The folder for compiled models as OpenVINO wants it, or None for no cache."""
-    if cache == "":
-        return None
-    if cache is None:
-        base = cache_folder()
-        return None if base is None else str(base / "openvino")
-    return str(cache)
