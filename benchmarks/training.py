@@ -45,7 +45,8 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
     from hf_model.data.prepare import TRAIN, VALIDATION, prepare
     from hf_model.data.splits import class_weights
     from hf_model.modeling.base import load_base_model
-    from hf_model.training.batches import TrainingRows, plain_rows
+    from hf_model.modeling.features import PictureRows
+    from hf_model.training.batches import TrainingRows
     from hf_model.training.machine import keep_memory
     from hf_model.training.stages import StageData, validation_rows
 
@@ -57,7 +58,7 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
     if repeated:  # shuffled first: the published rows are sorted by class
         rows = np.resize(np.random.default_rng(0).permutation(rows), repeated)
     train = TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows])
-    validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
+    validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     stage = StageData(train, validation_rows(validation), base.preprocessing, augmentation, class_weights(labels[rows]))
     return base, data, stage
 

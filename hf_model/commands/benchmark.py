@@ -1,4 +1,4 @@
-"""``python -m hf_model benchmark``: tables measured on this machine. Only a clone of the repository has them."""
+"""``python -m hf_model benchmark``: tables measured on this machine. Run it in a clone of the repository."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from types import ModuleType
 def main(argv: list[str]) -> int:
     """Run the command.
 
-    Gives 0, 1 if one of several benchmarks failed, 2 for a mistake in the arguments or without a benchmarks/ folder.
+    Returns 0, 1 if one of several benchmarks failed, 2 for a mistake in the arguments or without a benchmarks/ folder.
     """
     try:
         from benchmarks import frame
     except ModuleNotFoundError as error:
-        if error.name != "benchmarks":
-            raise
-        print("benchmark: benchmarks/ is not installed; run this in a clone of the repository.", file=sys.stderr)
+        print(f"benchmark: {error}; run this in the root of a clone of the repository.", file=sys.stderr)
         return 2
     available = frame.discover()
     arguments = _parser(available.values()).parse_args(argv)
@@ -36,7 +34,7 @@ def main(argv: list[str]) -> int:
         if own and (len(names) > 1 or not hasattr(available[names[0]], "add_options")):
             raise ValueError(f"{' '.join(own)}: name the one benchmark that has this option")
         if len(names) == 1:
-            frame.run_one(names[0], quick=arguments.quick, output=output, say=_say, own=own)
+            frame.run_one(names[0], quick=arguments.quick, output=output, own=own)
         elif failed := frame.run_each(names, quick=arguments.quick, output=output):
             print(f"benchmark: {', '.join(failed)} failed; the reason stands above.", file=sys.stderr)
             return 1
@@ -61,7 +59,3 @@ def _parser(modules: Iterable[ModuleType] = ()) -> argparse.ArgumentParser:
             text = "With one of these, nothing is stored unless --output is given."
             module.add_options(parser.add_argument_group(f"options of {module.NAME} alone", text))
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
