@@ -96,7 +96,7 @@ def _figure(figure: dict[str, Any] | None, digits: int) -> str:
 
 
 def checks_table(record: dict[str, Any] | None) -> str:
-    """What the input checks hold back, from metrics.json's "input_checks" (``python -m hf_model gate``); "" without."""
+    """What the input checks hold back, from metrics.json's "input_checks" ("" without it)."""
     if not record:
         return ""
     order = sorted(record["groups"].items(), key=lambda group: group[0] != "radiographs")
