@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 # before any import of gradio, transformers or huggingface_hub: tests ask no network for anything
@@ -16,7 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from generated import chest, write_image_folder
+from generated import chest, make_scores, write_image_folder
+
+from hf_model.metrics.scores import Scores
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -27,18 +28,16 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("CHEST_XRAY_CACHE", str(tmp_path_factory.getbasetemp() / "pixels"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_precision() -> Iterator[None]:
-    """Engines in float32: which arithmetic is faster on a tiny network changes from one measurement to the next."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hf_model.inference.engines.openvino_engine.choose_precision", lambda *_: "f32")
-        yield
-
-
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 training and 12 test patients per class, 64 px."""
     return write_image_folder(tmp_path_factory.mktemp("chests"), {"train": 40, "test": 12})
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """Scores of 400 patients."""
+    return make_scores()
 
 
 @pytest.fixture(scope="session")

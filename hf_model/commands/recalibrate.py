@@ -59,8 +59,7 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    options = column_options(arguments)
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
+    pictures = PictureSet.open(arguments.dataset, arguments.split, **column_options(arguments))
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)
@@ -110,7 +109,7 @@ def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
 def _write_presentation(folder: Path) -> None:
     """The card and, where there are test figures, the confusion matrix it shows, from the new decision."""
     from hf_model.evaluation import figures
-    from hf_model.hub.card import write_card
+    from hf_model.hub.model_card import write_card
 
     tests = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
     for name, record in list(tests.items())[:1]:

@@ -18,7 +18,7 @@ from hf_model.page.uploads import PENDING
     ("name", "message"),
     [
         ("broken", "broken.jpg is a damaged or incomplete JPEG file"),
-        ("notes", "notes.txt is no picture in a known format"),
+        ("notes", "notes.txt is not a picture in a known format"),
     ],
 )
 def test_unreadable_file_is_one_sentence(client: Client, files: Path, name: str, message: str) -> None:
