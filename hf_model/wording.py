@@ -1,7 +1,8 @@
 """How a figure is written wherever a person reads it: terminal, tables, report, card, page and README.
 
 Figures come as the entries of ``metrics.json``: a number, or ``{"value": number, "interval": [low, high]}``, or as an
-object with ``value`` and ``interval``, such as ``hf_model.metrics.held_out.Rate``. Shares are stored as 0 to 1 and written in percent with one decimal. Standard library only, because serving imports this module.
+object with ``value`` and ``interval``, such as ``hf_model.metrics.held_out.Rate``. Shares are stored as 0 to 1 and
+written in percent with one decimal. Standard library only, because serving imports this module.
 """
 
 from __future__ import annotations
