@@ -1,7 +1,8 @@
 """How a figure is written wherever a person reads it: terminal, tables, report, card, page and README.
 
-Figures come as the entries of ``metrics.json``: a number, or ``{"value": number, "interval": [low, high]}``. Shares are
-stored as 0 to 1 and written in percent with one decimal. Standard library only, because serving imports this module.
+Figures come as the entries of ``metrics.json``: a number, or ``{"value": number, "interval": [low, high]}``, or as an
+object with ``value`` and ``interval``, such as ``hf_model.metrics.held_out.Rate``. Shares are stored as 0 to 1 and
+written in percent with one decimal. Standard library only, because serving imports this module.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def value_of(figure: Any) -> float | None:
-    """The number of a figure, which is a number, ``{"value": ...}`` or None."""
-    return figure.get("value") if isinstance(figure, Mapping) else figure
+    """The number of a figure, which is a number, ``{"value": ...}``, an object with ``value``, or None."""
+    return figure.get("value") if isinstance(figure, Mapping) else getattr(figure, "value", figure)
 
 
 def interval_of(figure: Any, key: str = "interval") -> tuple[float, float] | None:
     """``(low, high)`` of a figure; None where it has no interval."""
-    found = figure.get(key) if isinstance(figure, Mapping) else None
+    found = figure.get(key) if isinstance(figure, Mapping) else getattr(figure, key, None)
     return None if found is None else (found[0], found[1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_model import wording
+from hf_model.metrics.held_out import Rate
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,11 @@ def test_rate_and_ratio_with_and_without_interval() -> None:
     assert wording.ratio(figure) == "0.939 (0.910 to 1.000)"
     assert wording.rate(0.5) == "50.0 %"
     assert wording.ratio({"value": 0.5, "interval": None}) == "0.500"
+
+
+def test_figures_may_be_objects() -> None:
+    assert wording.rate(Rate(374, 390)) == "95.9 % (93.4 to 97.5)"  # scipy: 0.9344 to 0.9746
+    assert wording.interval(Rate(0, 12), percentage=True) == "0.0 to 24.2 %"
 
 
 def test_a_figure_that_is_missing_and_one_that_has_no_value_read_differently() -> None:

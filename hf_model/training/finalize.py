@@ -25,7 +25,7 @@ from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches
-from hf_model.radiograph import FeatureGate
+from hf_model.radiograph import OODDetector
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Finisher:
             out[name] = self._scores(changed, plain.labels, plain.names, plain.patients, f"{what}, {name}")
         return out
 
-    def fit_gate(self, weights: str) -> FeatureGate:
+    def fit_gate(self, weights: str) -> OODDetector:
         """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
 
         Refusal has to know what a radiograph is, not whose: patients are kept apart only so that the threshold is a
@@ -122,7 +122,7 @@ class Finisher:
             seen = compute_features(self.base.model, batches, self.device, f"development, {name}")
             features.append(seen["features"].numpy())
             owners += [groups[i] for i in rows[index[rows] >= 0]]
-        gate = FeatureGate.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
+        gate = OODDetector.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
         gate = replace(gate, metadata=gate.metadata | {"weights_sha256": weights})
         gate.save(self.folder)
         return gate
