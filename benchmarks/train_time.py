@@ -25,21 +25,11 @@ def run(options: Options) -> dict:
 
 
 def _until(options: Options) -> dict[str, Any]:
-    from benchmarks.training import arguments_for, stage_data
+    from benchmarks.training import NO_EVALUATION, arguments_for, stage_data
     from hf_model.training.stages import fine_tuning_trainer, run_stages
 
     start, looking = time.perf_counter(), 0.0
-    arguments = arguments_for(
-        options,
-        "--eval_strategy",
-        "no",
-        "--save_strategy",
-        "no",
-        "--load_best_model_at_end",
-        "false",
-        "--cache_dir",
-        str(options.scratch / "pixels"),
-    )
+    arguments = arguments_for(options, *NO_EVALUATION, "--cache_dir", str(options.scratch / "pixels"))
     base, data, stage = stage_data(arguments)
     training = arguments[-1]
     epochs, training.num_train_epochs = training.num_train_epochs, 0

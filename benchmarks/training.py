@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.frame import Options
 
 BATCH = 32
+NO_EVALUATION = ("--eval_strategy=no", "--save_strategy=no", "--load_best_model_at_end=false")
+"""Options for a stretch of steps without evaluation and without checkpoints."""
 
 
 def arguments_for(options: Options, *extra: str) -> tuple:
@@ -21,26 +23,14 @@ def arguments_for(options: Options, *extra: str) -> tuple:
 
     folders = [str(options.folder(name)) for name in ("chest-xray-pneumonia", "chest-xray-pneumonia-sharp")]
     limit = ["--max_train_samples", "400"] if options.quick else []
-    return parse_arguments(
-        [
-            "--dataset",
-            folders[0],
-            "--renderings",
-            folders[1],
-            "--output_dir",
-            str(options.scratch / "run"),
-            *limit,
-            "--disable_tqdm",
-            "true",
-            *extra,
-        ]
-    )
+    places = ["--dataset", folders[0], "--renderings", folders[1], "--output_dir", str(options.scratch / "run")]
+    return parse_arguments([*places, *limit, "--disable_tqdm=true", *extra])
 
 
 def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, Any, Any]:
     """``(base model, DevelopmentData, StageData)`` as ``train.py`` makes them.
 
-    repeated: rows of training, those there are over and over, to see how cost grows.
+    repeated: number of training rows, made by repeating the real ones, to see how the cost grows.
     """
     from torch.utils.data import ConcatDataset
 

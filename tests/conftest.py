@@ -15,7 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from generated import chest, write_image_folder
+from generated import chest, make_scores, write_image_folder
+
+from hf_model.metrics.scores import Scores
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -30,6 +32,12 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 training and 12 test patients per class, 64 px."""
     return write_image_folder(tmp_path_factory.mktemp("chests"), {"train": 40, "test": 12})
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """Scores of 400 patients."""
+    return make_scores()
 
 
 @pytest.fixture(scope="session")
