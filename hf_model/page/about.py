@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hf_model.evaluation import sharing
 from hf_model.page.text import escape, interval, note, percent, rounded
 from hf_model.radiograph.population import KERMANY, UNDESCRIBED, Population
+from hf_model.wording import patients_unknown, shared_between_splits
 
 POINTS = (
     ("default", "model's own"),
@@ -155,7 +155,7 @@ def data_table(data: dict[str, Any]) -> str:
 def _sharing(data: dict[str, Any]) -> str:
     """What is known of patients in two splits, from ``patient_key`` and ``leakage``."""
     key, found = data.get("patient_key"), data.get("leakage") or {}
-    clean, unknown = bool(found.get("clean")), sharing.unknown(found) if key else ""
+    clean, unknown = bool(found.get("clean")), patients_unknown(found) if key else ""
     said = []
     if not key:
         said.append("Nothing says whose a picture is: each counts as a patient, and a patient may be in two splits.")
@@ -164,7 +164,9 @@ def _sharing(data: dict[str, Any]) -> str:
     else:
         said.append("Of training, validation and calibration no two share a patient.")
     if not clean:
-        shared = f"Development and test share {sharing.shared(found)}: the figures on the test split are too good."
+        shared = (
+            f"Development and test share {shared_between_splits(found)}: the figures on the test split are too good."
+        )
         said.append(shared if found else "Whether the test split shares any with them is not known.")
     if unknown:
         said.append(f"{unknown}: whether training has seen their patients cannot be told.")

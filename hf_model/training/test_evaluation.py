@@ -22,9 +22,7 @@ from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import VALIDATION
 from hf_model.evaluation import report, test_split
 from hf_model.evaluation.labelled_dataset import PERTURBATIONS
-from hf_model.evaluation.report import Material, error_list
-from hf_model.evaluation.report_files import load_cases, make_case, save_cases, write_figures, write_page
-from hf_model.evaluation.report_html import Case
+from hf_model.evaluation.report import ErrorThumbnail, ReportInput, error_list
 from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
@@ -61,7 +59,7 @@ class Opened:
     perturbed: dict[str, Scores] = field(default_factory=dict)
     engines: dict[str, dict[str, Scores]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
+    thumbnails: list[ErrorThumbnail] = field(default_factory=list)
 
 
 def open_test(finisher: Finisher, decision: Decision, weights: str) -> Opened:
@@ -129,7 +127,9 @@ def _serve(finisher: Finisher, decision: Decision, pixels: dict[str, Pixels], op
                 raise ValueError(f"{result.name} of the test split could be read a moment ago: {result.reason}")
             seen.append(result.findings)
             if name == main and row in wrong:
-                opened.cases.append(make_case(row, np.asarray(part.pixels[row]), result.class_activation_map))
+                opened.thumbnails.append(
+                    ErrorThumbnail.draw(row, np.asarray(part.pixels[row]), result.class_activation_map)
+                )
         checks[name] = checks_record(seen)
         if name == main:
             refused = [n for n, findings in zip(part.names, seen, strict=True) if _any(findings, "refuse")]
@@ -176,7 +176,7 @@ def _keep(folder: Path, opened: Opened, weights: str) -> None:
     for engine, parts in opened.engines.items():
         for name, scores in parts.items():
             scores.to_csv(folder / "scores" / engine / f"{name}.csv")
-    save_cases(folder, opened.cases)
+    report.save_thumbnails(folder, opened.thumbnails)
     listing = {"perturbed": list(opened.perturbed), "engines": {k: list(v) for k, v in opened.engines.items()}}
     write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
 
@@ -195,7 +195,7 @@ def _kept(folder: Path, opened: Opened, weights: str) -> Opened:
         engine: {name: read(folder / "scores" / engine / f"{name}.csv") for name in names}
         for engine, names in stored["engines"].items()
     }
-    opened.cases = load_cases(folder)
+    opened.thumbnails = report.load_thumbnails(folder)
     return opened
 
 
@@ -218,7 +218,7 @@ class Evaluated:
     perturbed: dict[str, Scores] = field(default_factory=dict)
     opening: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
+    thumbnails: list[ErrorThumbnail] = field(default_factory=list)
 
     @classmethod
     def of_test(cls, opened: Opened) -> Evaluated:
@@ -226,7 +226,7 @@ class Evaluated:
         name, scores = next(iter(opened.scores.items()))
         others = {key: part for key, part in opened.scores.items() if key != name}
         return cls(
-            name, "test", "test", scores, others, opened.perturbed, opened.openings[-1], opened.facts, opened.cases
+            name, "test", "test", scores, others, opened.perturbed, opened.openings[-1], opened.facts, opened.thumbnails
         )
 
     @classmethod
@@ -252,7 +252,7 @@ def write_run_report(
         "leakage": metrics["data"]["leakage"],
         **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
     }
-    material = Material(
+    given = ReportInput(
         facts,
         decision,
         evaluated.scores,
@@ -264,8 +264,8 @@ def write_run_report(
         refused=evaluated.facts.get("refused", []),
         opening=evaluated.opening,
     )
-    content = report.build(material)
-    figures = write_figures(folder / "figures", material, content)
-    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
-    write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
+    content = report.build(given)
+    figures = report.write_figures(folder / "figures", given, content)
+    report.write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
+    report.write_page(folder / REPORT / "index.html", content, figures, evaluated.thumbnails)
     write_json(folder / REPORT / "metrics.json", content)
