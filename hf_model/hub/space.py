@@ -67,7 +67,7 @@ def space_readme(space_id: str, model_id: str | None = None) -> str:
     if model_id:
         model = f"the model [{model_id}](https://huggingface.co/{model_id}) (variable `MODEL_ID`)"
     else:
-        model = f"the checkpoint in `{CHECKPOINT}`, whose card is the README.md there"
+        model = f"the checkpoint in `{CHECKPOINT}`, with its model card in the README.md there"
     return f"""---
 {space_header(model_id).to_yaml()}
 ---
