@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hf_model.config import MAX_UPLOAD_BYTES
@@ -49,6 +50,10 @@ def read_radiograph(
     Raises UnreadableRadiograph and, whatever the content, nothing else.
     """
     data, name = _load(source, name)
+    return replace(_decode(data, name, target_side), file_size=len(data))
+
+
+def _decode(data: bytes, name: str, target_side: int | None) -> Radiograph:
     # DICOM first: its preamble may be a TIFF header, so that one file is both (PS3.10 7.1)
     if has_prefix(data):
         return read_dicom(data, name)

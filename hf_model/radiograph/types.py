@@ -55,7 +55,7 @@ class Radiograph:
     pixels: uint8 (H, W), contiguous. original_size: (width, height) of the upright original, which is larger than
     ``pixels`` where a JPEG was decoded at a fraction of its size. bit_depth: bits per sample that the file's values
     were taken to have. findings: what reading noticed (colour, DICOM header); ``check_radiograph`` adds what the pixels
-    tell. metadata: non-identifying facts only.
+    tell. metadata: non-identifying facts only. file_size: bytes of the file, 0 for a picture that came from none.
     """
 
     pixels: np.ndarray
@@ -65,6 +65,7 @@ class Radiograph:
     bit_depth: int = 8
     findings: tuple[Finding, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    file_size: int = 0
 
     def thumbnail(self, side: int) -> Radiograph:
         """A copy for showing: the longer side of its pixels at most ``side``, proportions kept, never enlarged."""
