@@ -420,7 +420,7 @@ TRIPOD+AI: Collins et al., BMJ 2024, doi 10.1136/bmj-2023-078378, items 1 to 27.
 
 
 def _checklist(run: TrainingRun) -> list[tuple[str, str, str, str]]:
-    """Rows of the checklist for this run; an item whose figures the run lacks is not answered."""
+    """Rows of the checklist for this run; an item that needs missing figures is not answered."""
     answered = {
         "Subgroups": run.has_subgroups,
         "Agreement between renderings": _agreement(run),
