@@ -287,7 +287,7 @@ class Failure:
     ok: ClassVar[bool] = False
 
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
-        """JSON as ``FAILURE`` describes it; ``heat_map`` is there for the signature of ``Prediction`` and adds nothing."""
+        """JSON as ``FAILURE`` describes it; ``heat_map`` is accepted as by ``Prediction.to_dict`` and adds nothing."""
         return {
             "schema_version": self.schema_version,
             "name": self.name,
