@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import build, decision
+from inference_checkpoints import build, complete
 
 from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.export import export
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 from hf_model.inference.engines.torch_engine import TorchEngine
 
@@ -23,11 +21,7 @@ def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete checkpoint: decision.json, metrics.json and the export."""
-    folder = build(tmp_path_factory.mktemp("exported") / "tiny")
-    decision().save(folder)
-    (folder / "metrics.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
-    export(Checkpoint.open(folder))
-    return folder
+    return complete(tmp_path_factory.mktemp("exported") / "tiny")
 
 
 @pytest.fixture(scope="session")
