@@ -18,17 +18,21 @@ NOT_DEFINED = "not defined"
 """Stands where a figure has no value: a rate without a denominator, an AUC of one class."""
 
 
-def percent(share: float) -> str:
-    """A share of 0 to 1 with one decimal: ``93.9 %``; ``<0.1 %`` and ``>99.9 %`` instead of a false 0 or 100."""
-    return f"{_digits(share)} %"
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 0 to 1 with one decimal: ``93.9 %``; ``<0.1 %`` and ``>99.9 %`` instead of a false 0 or 100.
+
+    digits: 0 for a rough share.
+    """
+    return f"{_digits(share, digits)} %"
 
 
-def _digits(share: float) -> str:
-    if 0 < share < 0.001:
-        return "<0.1"
-    if 0.999 < share < 1:
-        return ">99.9"
-    return f"{100 * share:.1f}"
+def _digits(share: float, digits: int = 1) -> str:
+    least = 10**-digits
+    if 0 < share < least / 100:
+        return f"<{least:.{digits}f}"
+    if 1 - least / 100 < share < 1:
+        return f">{100 - least:.{digits}f}"
+    return f"{100 * share:.{digits}f}"
 
 
 def setting(share: float) -> str:

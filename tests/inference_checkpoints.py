@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
 from hf_model.config import ID2LABEL, LABEL2ID
-from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.radiograph import Preprocessing
 
@@ -61,15 +58,6 @@ def build(folder: Path, *, neutral: bool = True, activation: str = "relu6", seed
         neutralise(model)
     model.save_pretrained(folder)
     Preprocessing(height=SIDE, width=SIDE).save(folder)
-    return folder
-
-
-def complete(folder: Path) -> Path:
-    """Save a tiny checkpoint with everything that serving reads: decision.json, metrics.json and the export."""
-    build(folder)
-    decision().save(folder)
-    (folder / "metrics.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
-    export(Checkpoint.open(folder))
     return folder
 
 

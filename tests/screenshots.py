@@ -77,7 +77,10 @@ def _serve(checkpoint: Path | None, probe: Path) -> tuple[str, object]:
     opened = Checkpoint.open(checkpoint)
     classifier = Classifier(opened, open_engine(opened, cache=""))
     if any(finding.code == "unlike-training" for finding in classifier.predict(probe).findings):
-        print("The out-of-distribution check flags the drawn phantom; it is switched off for these screenshots.", file=sys.stderr)
+        print(
+            "The out-of-distribution check flags the drawn phantom; it is switched off for these screenshots.",
+            file=sys.stderr,
+        )
         classifier.ood_detector = None
     app = build_app(classifier, opened.folder)
     _, address, _ = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())

@@ -16,6 +16,11 @@ def test_a_share_never_reads_as_a_false_zero_or_hundred(share: float, text: str)
     assert wording.percent(share) == text
 
 
+def test_a_rough_share_has_no_decimals_and_no_false_end_either() -> None:
+    shares = (0, 0.004, 0.913, 0.996, 1)
+    assert [wording.percent(share, 0) for share in shares] == ["0 %", "<1 %", "91 %", ">99 %", "100 %"]
+
+
 def test_rate_and_ratio_with_and_without_interval() -> None:
     figure = {"value": 0.9385, "interval": [0.91, 0.9995], "cluster_interval": [0.9, 1.0]}
     assert wording.rate(figure) == "93.8 % (91.0 to >99.9)"

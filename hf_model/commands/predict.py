@@ -8,7 +8,7 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -21,12 +21,9 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
 from hf_model.inference.prediction import Failure, Prediction, checked_threshold, write_csv, write_json
-from hf_model.inference.processes import own_share
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """Files that are taken from a folder (DICOM often has no suffix); a file that is named itself is always taken."""
-
-
 UNANSWERED = {
     "unreadable": "{} of {} files could not be read; their rows say why.",
     "refused": "{} of {} pictures are unusable and have no answer (findings say why).",
@@ -142,6 +139,43 @@ def _is_wanted(path: Path, root: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:  # a link that leads nowhere, for example: its row says so
         return True
+
+
+@contextmanager
+def own_share(files: list[Path], output: str | None) -> Iterator[tuple[list[Path], str | None, bool]]:
+    """The files of this process, the file that it writes, and whether it reports progress.
+
+    Started alone: everything as given. Started by ``torchrun`` or ``accelerate launch`` as process 1 of 4 (from 0): a
+    contiguous share, so that the parts joined are in the order of the files, and ``results-1-of-4.csv`` for
+    ``results.csv``. Only then are accelerate and torch imported. Raises ValueError for several processes without an
+    output, and ImportError where accelerate is not installed.
+    """
+    if not launched():
+        yield files, output, True
+        return
+    if output is None:
+        raise ValueError("several processes cannot share standard output; give --output, and each writes its part")
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    try:
+        with state.split_between_processes(files) as share:
+            yield list(share), part_name(output, state.process_index, state.num_processes), state.is_main_process
+    finally:
+        state.destroy_process_group()
+
+
+def launched() -> bool:
+    """True if a launcher started several of this process, which WORLD_SIZE and RANK then say."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return "RANK" in os.environ and count.isdigit() and int(count) > 1
+
+
+def part_name(output: str, index: int, count: int) -> str:
+    """``results-0-of-2.csv`` for ``results.csv``: the suffix still gives the format."""
+    path = Path(output)
+    return str(path.with_name(f"{path.stem}-{index}-of-{count}{path.suffix}"))
 
 
 def _open(output: str | None, stack: ExitStack) -> TextIO:

@@ -8,17 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import SIDE, complete, pictures
+from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 from hf_model import Classifier
 from hf_model.commands.predict import find_files, main
 from hf_model.inference.prediction import CSV_COLUMNS
-
-
-@pytest.fixture(scope="module")
-def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return complete(tmp_path_factory.mktemp("exported") / "tiny")
 
 
 @pytest.fixture

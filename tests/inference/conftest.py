@@ -5,23 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import build, complete
 
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 from hf_model.inference.engines.torch_engine import TorchEngine
-
-
-@pytest.fixture(scope="session")
-def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as transformers saves it: no decision.json, no export."""
-    return build(tmp_path_factory.mktemp("plain") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete checkpoint: decision.json, metrics.json and the export."""
-    return complete(tmp_path_factory.mktemp("exported") / "tiny")
 
 
 @pytest.fixture(scope="session")
