@@ -1,4 +1,4 @@
-"""known_pictures.py: what a set of pictures is to a checkpoint, by names of data sets, splits and files."""
+"""What a data set is to a checkpoint, by names of data sets, splits and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from generated import make_scores
 
 from hf_model.evaluation.recalibration import refit, write_recalibrated
-from hf_model.evaluation.test_split import Known, file_key, identifies
+from hf_model.evaluation.test_split import CheckpointPictures, file_key, is_distinctive
 from hf_model.metrics.scores import Scores
 
 METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}
@@ -25,6 +25,9 @@ def pictures(name: str, split: str, *names: str) -> SimpleNamespace:
     return SimpleNamespace(dataset=f"somewhere/{name}", name=name, split=split, names=list(names))
 
 
+known_to = CheckpointPictures.read
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_scores(tmp_path, "test-chest-set.csv", TESTED)
@@ -33,14 +36,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_without_stored_scores_names_of_data_set_and_split_decide(tmp_path):
-    known = Known.of(METRICS, tmp_path)
+    known = known_to(METRICS, tmp_path)
     assert known.role(pictures("chest-set", "test", "a1b2.png")) == "test"
     assert known.role(pictures("chest-set-sharp", "train+test", "a1b2.png")) == "test"
     assert known.role(pictures("chest-set", "train", "a1b2.png")) == "development"
     assert known.role(pictures("elsewhere", "test", "a1b2.png")) == "external"
-    assert Known.of(None, tmp_path).role(pictures("chest-set", "test", "a1b2.png")) == "external"
+    assert known_to(None, tmp_path).role(pictures("chest-set", "test", "a1b2.png")) == "external"
     originals = METRICS | {"arguments": {"originals": "somewhere/chest-originals/"}}
-    assert Known.of(originals, tmp_path).role(pictures("chest-originals", "train", "a1b2.png")) == "development"
+    assert known_to(originals, tmp_path).role(pictures("chest-originals", "train", "a1b2.png")) == "development"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def test_without_stored_scores_names_of_data_set_and_split_decide(tmp_path):
     ],
 )
 def test_roles_by_file_names(folder, name, split, names, role):
-    assert Known.of(METRICS, folder).role(pictures(name, split, *names)) == role
+    assert known_to(METRICS, folder).role(pictures(name, split, *names)) == role
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_roles_by_file_names(folder, name, split, names, role):
     ["row-0", "0.png", "image.dcm", "IM-0001-0001.jpeg", "img_12.tif", "normal_1.jpg", "Chest X-Ray 7.png", "P03.png"],
 )
 def test_names_that_any_data_set_may_have(name):
-    assert not identifies(file_key(name))
+    assert not is_distinctive(file_key(name))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +76,14 @@ def test_names_that_any_data_set_may_have(name):
     ["person1_virus_6.jpeg", "BACTERIA-1008087-0001.jpeg", "1.2.840.113619.2.55.3", "20240131093012.png", "anna_1.png"],
 )
 def test_names_that_only_one_picture_has(name):
-    assert identifies(file_key(name))
+    assert is_distinctive(file_key(name))
 
 
 def test_a_numbering_that_starts_anew_in_each_split_tells_nothing(tmp_path):
     every = [f"ward_{number}.png" for number in range(20)]
     write_scores(tmp_path, "test-chest-set.csv", every[:10])
     write_scores(tmp_path, "calibration.csv", every[5:15])
-    known = Known.of(METRICS, tmp_path)
+    known = known_to(METRICS, tmp_path)
     assert known.role(pictures("chest-set", "train", *every)) == "development"
     test = pictures("chest-set", "test", *every[:10])
     assert (known.role(test), known.test_rows(test)) == ("test", list(range(10)))
@@ -88,18 +91,18 @@ def test_a_numbering_that_starts_anew_in_each_split_tells_nothing(tmp_path):
     write_scores(tmp_path, "calibration.csv", ["ward_0.png", *(f"ward_{number}.png" for number in range(100, 130))])
     write_scores(tmp_path, "test-chest-set.csv", [*every, *(f"hall_{number}.png" for number in range(10))])
     both = pictures("renamed", "train", "ward_0.png", "ward_1.png", "ward_100.png")
-    assert Known.of(METRICS, tmp_path).test_rows(both) == [1]
+    assert known_to(METRICS, tmp_path).test_rows(both) == [1]
 
 
 def test_names_made_up_by_row_are_not_looked_at(tmp_path):
     write_scores(tmp_path, "test-chest-set.csv", ["row-0", "row-1"])
-    known = Known.of(METRICS, tmp_path)
+    known = known_to(METRICS, tmp_path)
     assert known.role(pictures("renamed", "train", "row-1")) == "external"
     assert known.role(pictures("chest-set", "validation", "row-1")) == "development"
 
 
 def test_of_a_set_that_holds_more_only_the_stored_test_pictures_are_its_test_split(folder):
-    known = Known.of(METRICS, folder)
+    known = known_to(METRICS, folder)
     mixed = pictures("chest-set", "train", "person3_virus_1.jpeg", "person1_virus_6.jpeg", "1.png", "0.png")
     assert (known.role(mixed), known.test_rows(mixed)) == ("test", [1, 3])
     twice = pictures("chest-set", "train", *TESTED, "0.png")
@@ -110,11 +113,11 @@ def test_of_a_set_that_holds_more_only_the_stored_test_pictures_are_its_test_spl
 
 
 def test_what_cannot_be_told_apart_is_refused(folder, tmp_path_factory):
-    bare = Known.of(METRICS, tmp_path_factory.mktemp("bare"))
+    bare = known_to(METRICS, tmp_path_factory.mktemp("bare"))
     assert bare.test_rows(pictures("chest-set", "test", "a1b2.png", "c3d4.png")) == [0, 1]
     with pytest.raises(ValueError, match=r"split train\+test, holds .* with --split test\.$"):
         bare.test_rows(pictures("chest-set", "train+test", "a1b2.png"))
-    known = Known.of(METRICS, folder)
+    known = known_to(METRICS, folder)
     other = pictures("chest-set", "test", "person900_virus_1.jpeg")
     assert known.role(other) == "test"
     with pytest.raises(ValueError, match=r"none of its pictures is one of the 2 .* another name\.$"):
@@ -129,7 +132,7 @@ def test_a_recalibrated_checkpoint_still_knows_what_it_was_trained_on(folder, tm
     write_recalibrated(folder, tmp_path / "new", decision, local, METRICS, {})
     write_recalibrated(tmp_path / "new", tmp_path / "newer", decision, local, METRICS, {})
     for number, made in enumerate(("new", "newer"), 1):
-        assert Known.of(METRICS, tmp_path / made).role(pictures("chest_xray", "train", CALIBRATED[0])) == "development"
+        assert known_to(METRICS, tmp_path / made).role(pictures("chest_xray", "train", CALIBRATED[0])) == "development"
         kept = sorted(path.name for path in (tmp_path / made / "scores").glob("calibration-*"))
         assert kept == [f"calibration-before-{index + 1}.csv" for index in range(number)]
     assert Scores.from_csv(tmp_path / "newer" / "scores" / "calibration-before-1.csv").names == CALIBRATED
