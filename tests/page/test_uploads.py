@@ -1,16 +1,78 @@
-"""Zip archives from strangers: what is read, what is refused, and that nothing is written."""
+"""Uploads: names, deletion, and zip archives from strangers (what is read, refused, and that nothing is written)."""
 
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from hf_model.inference.prediction import Failure
 from hf_model.page import uploads
-from hf_model.page.uploads import count_items, expand
+from hf_model.page.uploads import PENDING, PendingUploads, count_files, original_name, read_upload, unpack
+from hf_model.radiograph import UnreadableRadiograph
+
+
+def test_pending_uploads_keeps_a_file_for_as_many_readers_as_senders(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    pending = PendingUploads(grace=0.0)
+    pending.arrived([str(path)] * 2)
+    pending.finished([path])
+    pending.sweep()
+    assert path.exists()
+    pending.finished([path])
+    pending.sweep()
+    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_pending_uploads_gives_a_file_that_was_just_written_time(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "b.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    pending = PendingUploads(grace=3600.0)
+    pending.finished([path])
+    pending.sweep()
+    assert path.exists()
+    pending.grace = 0.0
+    pending.sweep()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "name"),
+    [
+        ("/up/h/a.png", None, "a.png"),
+        ("/up/h/r%22n%22.png", "rn.png", 'r"n".png'),
+        ("/up/h/rn.png", 'r"n:1?.png', 'r"n:1?.png'),
+        ("/up/h/r%C3%B6.png", "r%C3%B6.png", "rö.png"),
+        ("/up/h/a%20b.png", "a%20b.png", "a%20b.png"),
+        ("/up/h/x.png", "C:\\films\\../x\n.png", "x.png"),
+        ("/up/h/x.png", "\u202e\x00", "file"),
+    ],
+)
+def test_original_name(path: str, sent: str | None, name: str) -> None:
+    assert original_name(path, sent) == name
+
+
+def test_take_deletes_only_uploads(tmp_path: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.png"
+    own.write_bytes(b"mine")
+    assert read_upload(own) == ("own.png", b"mine")
+    assert own.exists()
+    PENDING.finished([upload_folder / os.path.relpath(own, upload_folder)])
+    assert own.exists()
+    with pytest.raises(UnreadableRadiograph, match="no longer there") as caught:
+        read_upload(upload_folder / "gone" / "x.png")
+    assert caught.value.code == "missing"
+    monkeypatch.setattr("hf_model.page.uploads.MAX_UPLOAD_BYTES", 3)
+    with pytest.raises(UnreadableRadiograph, match="the limit is"):
+        read_upload(own)
 
 
 def packed(
@@ -24,7 +86,7 @@ def packed(
 
 
 def codes(*paths: Path) -> list[tuple[str, str]]:
-    return [(item.name, item.code or "read") for item in expand(paths)]
+    return [(file.name, file.code) if isinstance(file, Failure) else (file[0], "read") for file in unpack(paths)]
 
 
 def test_files_and_archives_come_in_order_without_rubbish(tmp_path: Path) -> None:
@@ -32,9 +94,8 @@ def test_files_and_archives_come_in_order_without_rubbish(tmp_path: Path) -> Non
     plain.write_bytes(b"one")
     inside = {"ward/a.png": b"two", "__MACOSX/ward/._a.png": b"x", "ward/.DS_Store": b"x", "b": b"three"}
     path = packed(tmp_path, inside)
-    items = list(expand([plain, path]))
-    assert [(item.name, item.data) for item in items] == [("first.png", b"one"), ("a.png", b"two"), ("b", b"three")]
-    assert count_items([plain, path]) == 3
+    assert list(unpack([plain, path])) == [("first.png", b"one"), ("a.png", b"two"), ("b", b"three")]
+    assert count_files([plain, path]) == 3
 
 
 @pytest.mark.parametrize("name", ["../up.png", "ward/../../up.png", "/etc/up.png", "C:/up.png", "..\\up.png"])
@@ -42,9 +103,9 @@ def test_names_that_point_outside_are_refused_and_nothing_is_written(tmp_path: P
     folder = tmp_path / "in"
     folder.mkdir()
     path = packed(folder, {name: b"evil", "good.png": b"fine"})
-    found = list(expand([path]))
-    assert [(item.code, item.data) for item in found] == [("path-traversal", None), ("", b"fine")]
-    assert "outside the archive" in found[0].reason
+    refused, read = unpack([path])
+    assert (refused.code, read) == ("path-traversal", ("good.png", b"fine"))
+    assert "outside the archive" in refused.reason
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["batch.zip", "in"]
 
 
@@ -57,7 +118,7 @@ def test_bomb_by_total_is_refused_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(uploads, "MAX_TOTAL_BYTES", 1000)
     path = packed(tmp_path, {f"{number}.png": bytes(300) for number in range(4)})
     assert codes(path) == [("batch.zip", "zip-bomb")]
-    assert count_items([path]) == 1
+    assert count_files([path]) == 1
 
 
 def test_entry_larger_than_a_picture_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +174,7 @@ def test_no_more_files_than_a_batch_takes(tmp_path: Path, monkeypatch: pytest.Mo
     for path in paths:
         path.write_bytes(b"x")
     assert codes(*paths) == [("0.png", "read"), ("1.png", "read"), ("2.png", "read"), ("3.png", "too-many")]
-    assert count_items(paths) == 4
+    assert count_files(paths) == 4
     assert codes(packed(tmp_path, {f"{number}.png": b"x" for number in range(4)})) == [("batch.zip", "too-many")]
 
 
