@@ -25,7 +25,7 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.choice import NAMES, open_engine
 from hf_model.inference.prediction import Failure, Prediction
-from hf_model.metrics.intervals import wilson
+from hf_model.metrics.intervals import proportion
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 NAME = "input_checks"
@@ -168,10 +168,8 @@ def meets(group: str, share: float | None) -> bool | None:
 
 def _with_share(counts: Counter[str], codes: Counter[str]) -> dict[str, Any]:
     held = counts["unreadable"] + counts["refused"] + counts["flagged"]
-    total = counts["pictures"]
-    share = {"value": held / total if total else None, "interval": list(wilson(held, total)) if total else None}
     numbers = {name: counts[name] for name in COUNTS}
-    return {**numbers, "held_back": share, "codes": dict(sorted(codes.items()))}
+    return {**numbers, "held_back": proportion(held, counts["pictures"]), "codes": dict(sorted(codes.items()))}
 
 
 def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:

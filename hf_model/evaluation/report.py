@@ -16,11 +16,12 @@ from hf_model import wording
 from hf_model.config import NOT_A_DEVICE, SCHEMA_VERSION
 from hf_model.files import write_json
 from hf_model.inference.heat_map import overlay
+from hf_model.metrics.calibration import probability_of
 from hf_model.metrics.comparison import compare, rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.guarantees import check_guarantees, score_shift
 from hf_model.metrics.prevalence import predictive_values
-from hf_model.metrics.record import evaluation_record, probability_of
+from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores
 from hf_model.metrics.subgroups import subgroup_table
 from hf_model.templates import data_uri, environment
