@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-SCHEMA_VERSION = "1.0"
-"""Version of decision.json and metrics.json; ``inference.prediction`` has its own."""
+SCHEMA_VERSION = "1.1"
+"""Version of decision.json and metrics.json; ``inference.prediction`` has its own. 1.1 added "policy"."""
 
 NORMAL, PNEUMONIA = 0, 1
 LABELS = ("NORMAL", "PNEUMONIA")

@@ -20,6 +20,7 @@ FILTERS = (
     wording.ratio,
     wording.interval,
     wording.shared_between_splits,
+    wording.policy_sentence,
 )
 
 
@@ -38,7 +39,7 @@ def environment(*folders: Path) -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {function.__name__: function for function in FILTERS}
-    made.globals["POINTS"] = wording.POINTS
+    made.globals |= {"POINTS": wording.POINTS, "SHARES": wording.SHARES}
     return made
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 POINTS = {"default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "argmax": "larger logit", "0.5": "0.5"}
 """Operating point as the records name it -> its label, in the order of every table."""
+SHARES = {"cleared": "not likely", "referred": "refer", "called": "likely"}
+"""What a policy does with a picture -> the answer then, in the order of every table."""
 NOT_GIVEN = "not given"
 """Stands where a record has no such figure."""
 NOT_DEFINED = "not defined"
@@ -100,6 +102,21 @@ def interval(figure: Any, *, percentage: bool, key: str = "interval", digits: in
     if percentage:
         return f"{_digits(ends[0])} to {percent(ends[1])}"
     return f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"
+
+
+def policy_sentence(policy: Mapping[str, Any], key: str = "interval") -> str:
+    """What a policy does with each class that has pictures: ``Of normal pictures, ... are cleared, ... referred ...``.
+
+    ``policy`` holds the three ``SHARES`` as figures, by label, as "policy" of metrics.json does.
+    """
+    parts = []
+    for label, pictures in (("NORMAL", "normal pictures"), ("PNEUMONIA", "pictures with pneumonia")):
+        shares = policy.get(label)
+        if shares and value_of(shares["cleared"]) is not None:
+            cleared, referred, called = (rate(shares[name], key) for name in SHARES)
+            parts.append(f"of {pictures}, {cleared} are cleared, {referred} referred and {called} called pneumonia")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 _SHARED = {

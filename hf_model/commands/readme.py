@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import CHECKPOINT_DIR
-from hf_model.wording import POINTS, counted, decimal, percent, rate, ratio
+from hf_model.config import CHECKPOINT_DIR, LABELS
+from hf_model.wording import POINTS, SHARES, counted, decimal, percent, rate, ratio
 
 ROOT = Path(__file__).parents[2]
 RATES = ("sensitivity", "specificity", "accuracy")
@@ -52,6 +52,17 @@ def operating_points(metrics: dict[str, Any]) -> str:
         if (at := record["points"].get(point))
     ]
     return _table(["rendering", "point", "threshold", *RATES], rows)
+
+
+def policy_table(metrics: dict[str, Any]) -> str:
+    """Table of the test split: what the policy does with each class, rendering by rendering; "" without a record."""
+    rows = [
+        [name, label, *(rate(record["policy"][label][share]) for share in SHARES)]
+        for name, record in metrics["test"].items()
+        if "policy" in record
+        for label in LABELS
+    ]
+    return _table(["rendering", "label", *SHARES], rows) if rows else ""
 
 
 def guarantees(metrics: dict[str, Any]) -> str:
@@ -112,8 +123,8 @@ def blocks() -> dict[str, str]:
         (ROOT / "docs" / "experiments" / name).read_text(encoding="utf-8") for name in ("short.md", "full.md")
     )
     return {
-        "results": results(metrics),
-        "operating-points": operating_points(metrics),
+        "results": "\n\n".join(filter(None, (results(metrics), policy_table(metrics)))),
+        "operating-points": "\n\n".join(filter(None, (operating_points(metrics), policy_table(metrics)))),
         "guarantees": guarantees(metrics),
         "robustness": robustness(metrics),
         "audit": audit(record),

@@ -18,7 +18,7 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
 from hf_model.metrics.record import evaluation_record
-from hf_model.wording import counted, rate
+from hf_model.wording import counted, policy_sentence, rate
 
 if TYPE_CHECKING:
     from hf_model.evaluation.labelled_dataset import LabelledDataset
@@ -47,7 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="folder for the new checkpoint; must not exist or be empty")
     parser.add_argument("--split", help='a split, or "all" (default: test, or the only one)')
     add_column_options(parser)
-    parser.add_argument("--target_sensitivity", type=float, default=0.95)
+    parser.add_argument("--target_sensitivity", type=float, default=0.95, help="of the two-way threshold")
+    parser.add_argument(
+        "--rule_out_sensitivity", type=float, default=0.98, help='what "not likely" must guarantee, worst block too'
+    )
+    parser.add_argument(
+        "--rule_in_specificity", type=float, default=0.95, help='what "likely" must guarantee, worst block too'
+    )
     parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--engine", choices=NAMES, default="auto")
     parser.add_argument("--seed", type=int, default=0)
@@ -80,6 +86,8 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     decision = refit(
         scored.scores,
         target_sensitivity=arguments.target_sensitivity,
+        rule_out_sensitivity=arguments.rule_out_sensitivity,
+        rule_in_specificity=arguments.rule_in_specificity,
         confidence=arguments.confidence,
         seed=arguments.seed,
         provenance=facts | {"recalibrated": True},
@@ -91,6 +99,12 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     lines = left_out_lines([name for name, _ in scored.failures], scored.refused)
     lines.append(f"Before, at {before['threshold']:.4f}: {was} on these {counted(len(scored.scores), 'picture')}.")
     lines += [f"{name}: {point.describe()}" for name, point in decision.points.items()]
+    if decision.has_policy:
+        lines.append(
+            f"Policy: not likely below {decision.lower:.4f}, likely from {decision.upper:.4f} on, between them refer. "
+            f"On these pictures: {policy_sentence(decision.shares)}"
+        )
+    lines.append(decision.provenance["guarantee"])
     lines.append(f"Temperature {decision.temperature:.4f}, bias {decision.bias:+.4f}.")
     if not facts["patients_known"]:
         lines.append(

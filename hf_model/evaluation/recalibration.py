@@ -14,6 +14,7 @@ from hf_model.evaluation import test_split
 from hf_model.files import sha256, write_json
 from hf_model.metrics.decision import FILE_NAME, Decision
 from hf_model.metrics.operating_point import fit_decision, patients_needed
+from hf_model.metrics.policy import HELD_OUT
 from hf_model.metrics.record import evaluation_record, full_record
 from hf_model.metrics.scores import Scores
 from hf_model.wording import setting
@@ -33,11 +34,13 @@ def refit(
     scores: Scores,
     *,
     target_sensitivity: float = 0.95,
+    rule_out_sensitivity: float = 0.98,
+    rule_in_specificity: float = 0.95,
     confidence: float = 0.95,
     seed: int = 0,
     provenance: dict[str, Any] | None = None,
 ) -> Decision:
-    """Temperature, bias and points from local scores.
+    """Temperature, bias, two-way threshold and policy from local scores of a model that was not fitted on them.
 
     Raises TooFewPatientsError unless there are enough patients with pneumonia to prove the target without an error,
     and ``FEWEST_PER_CLASS`` of either class.
@@ -52,7 +55,14 @@ def refit(
             "--target_sensitivity or --confidence."
         )
     return fit_decision(
-        scores, target_sensitivity=target_sensitivity, confidence=confidence, seed=seed, provenance=provenance
+        scores,
+        target_sensitivity=target_sensitivity,
+        rule_out_sensitivity=rule_out_sensitivity,
+        rule_in_specificity=rule_in_specificity,
+        confidence=confidence,
+        seed=seed,
+        source=HELD_OUT,
+        provenance=provenance,
     )
 
 

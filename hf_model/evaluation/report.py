@@ -238,6 +238,11 @@ def terminal_table(content: dict[str, Any]) -> str:
         if point := points.get(name):
             rates = "".join(f"{wording.rate(point[rate]):<26}" for rate in ("sensitivity", "specificity", "accuracy"))
             lines.append(f"{label:<14}{wording.decimal(point['threshold'], 4):>9}  {rates}".rstrip())
+    if policy := record.get("policy"):
+        lines.append(
+            f"policy, lower {wording.decimal(policy['lower'], 4)}, upper {wording.decimal(policy['upper'], 4)}: "
+            f"{wording.policy_sentence(policy)}"
+        )
     if default := content["guarantees"].get("default"):
         lines.append(default["sentence"])
     refused = content["refused_by_input_checks"] if content.get("refused_left_out") else []

@@ -19,6 +19,10 @@ from hf_model.config import DEFAULT_THRESHOLD, LABELS, NORMAL, PNEUMONIA, SCHEMA
 FILE_NAME = "decision.json"
 LIKELY, NOT_LIKELY, REFER = "PNEUMONIA LIKELY", "PNEUMONIA NOT LIKELY", "REFER TO A RADIOLOGIST"
 POINT_NAMES = ("default", "rule_out", "rule_in")
+POLICY_POINTS = ("rule_out", "rule_in")
+"""The bounds of the policy: the highest ``lower`` and the lowest ``upper`` that keep its two promises."""
+ALL_PATIENTS = "all patients"
+"""``OperatingPoint.binding`` where the exact test decided, and no block."""
 MAX_THRESHOLD = 1.00001
 """Exclusive. A specificity point may lie a rounding step above 1, where nothing is called pneumonia any more."""
 
@@ -35,6 +39,10 @@ class OperatingPoint:
     is how many patients of the bounded class were counted, ``errors`` how many of them fall on the wrong side of the
     threshold and ``allowed_errors`` how many the test allows. ``threshold`` is None when there are too few patients:
     ``patients_needed`` without a single error would be the least.
+
+    ``blocks`` holds (patients, errors) of every block of neighbouring file numbers in which the observed rate had to
+    reach the target too: None where that was not required, empty where no block had enough patients. ``binding`` names
+    what decided the threshold: "all patients", a block, or for the two-way threshold the point it was lowered to.
     """
 
     name: str
@@ -48,6 +56,8 @@ class OperatingPoint:
     allowed_errors: int | None = None
     lower_bound: float | None = None
     unit: str = "one picture per patient"
+    binding: str | None = None
+    blocks: dict[str, tuple[int, int]] | None = None
 
     def describe(self) -> str:
         """One sentence for a person: what is guaranteed, or what is missing."""
@@ -61,7 +71,22 @@ class OperatingPoint:
         return (
             f"Threshold {self.threshold:.4f}: {self.kind} at least {target} with {confidence} confidence "
             f"({self.errors} of {self.patients} calibration patients {who} on the wrong side, "
-            f"{self.allowed_errors} allowed; exact lower bound {wording.percent(self.lower_bound)})."
+            f"{self.allowed_errors} allowed; exact lower bound {wording.percent(self.lower_bound)}).{self._further()}"
+        )
+
+    def _further(self) -> str:
+        """What else decided the threshold, as a further sentence; "" for the exact test alone."""
+        if self.binding in POINT_NAMES:
+            return f" It was lowered to the {wording.POINTS[self.binding]} bound, which only raises the sensitivity."
+        if self.blocks is None:
+            return ""
+        if not self.blocks:
+            return " No block of neighbouring file numbers has enough patients, so no worst block was looked at."
+        decided = "the exact test" if self.binding == ALL_PATIENTS else f"block {self.binding}"
+        return (
+            f" The rate is at least {wording.setting(self.target)} in "
+            f"{wording.counted(len(self.blocks), 'block')} of neighbouring file numbers too, each by itself; "
+            f"{decided} decided."
         )
 
 
@@ -71,6 +96,10 @@ class Decision:
 
     ``prevalence`` is the share of pneumonia among the calibration pictures, at which the probability is calibrated;
     None for a checkpoint without ``decision.json``, whose probability is the plain softmax.
+
+    The policy has two thresholds, ``lower`` <= ``threshold`` <= ``upper``: below lower the answer is "not likely", at
+    and above upper "likely", between them "refer"; equal ones refer nobody. ``shares`` is what it did on the
+    calibration pictures, as ``hf_model.metrics.policy.policy_record`` counts it; empty before schema 1.1.
     """
 
     temperature: float = 1.0
@@ -78,6 +107,7 @@ class Decision:
     prevalence: float | None = None
     points: dict[str, OperatingPoint] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    shares: dict[str, Any] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:
@@ -91,22 +121,42 @@ class Decision:
         return DEFAULT_THRESHOLD if point is None or point.threshold is None else point.threshold
 
     @property
+    def has_policy(self) -> bool:
+        """True if there were patients enough for both bounds of a policy."""
+        ends = [self.points.get(name) for name in POLICY_POINTS]
+        return all(point is not None and point.threshold is not None for point in ends)
+
+    @property
+    def lower(self) -> float:
+        """Probability below which the answer is "not likely"."""
+        return self.bounds_at(self.threshold)[0]
+
+    @property
+    def upper(self) -> float:
+        """Probability at and above which the answer is "likely"."""
+        return self.bounds_at(self.threshold)[1]
+
+    def bounds_at(self, threshold: float) -> tuple[float, float]:
+        """``(lower, upper)`` of the policy when deciding at ``threshold``.
+
+        ``lower = min(rule_out, threshold)`` and ``upper = max(rule_in, threshold)``. So in every order of the three
+        numbers "not likely" keeps the rule-out sensitivity, "likely" keeps the rule-in specificity, and neither
+        contradicts the decision at ``threshold``. Where rule-out lies above rule-in, a threshold between them meets
+        both bounds and nothing needs to be referred. Without both points both are the threshold.
+        """
+        if not self.has_policy:
+            return threshold, threshold
+        rule_out, rule_in = (self.points[name].threshold for name in POLICY_POINTS)
+        return min(rule_out, threshold), max(rule_in, threshold)
+
+    @property
     def refer_band(self) -> tuple[float, float] | None:
         """``(low, high)`` at the decision's own threshold; see :meth:`refer_band_at`."""
         return self.refer_band_at(self.threshold)
 
     def refer_band_at(self, threshold: float) -> tuple[float, float] | None:
-        """Probabilities ``low <= p < high`` to refer when deciding at ``threshold``; None for an empty band.
-
-        ``low = min(rule_out, threshold)`` and ``high = max(rule_in, threshold)``. So in every order of the three
-        numbers "not likely" keeps the rule-out sensitivity, "likely" keeps the rule-in specificity, and neither
-        contradicts the decision at ``threshold``. Where rule-out lies above rule-in, a threshold between them meets
-        both bounds and nothing needs to be referred. Without both points there is no band.
-        """
-        ends = [self.points.get(name) for name in ("rule_out", "rule_in")]
-        if any(point is None or point.threshold is None for point in ends):
-            return None
-        low, high = min(ends[0].threshold, threshold), max(ends[1].threshold, threshold)
+        """Probabilities ``low <= p < high`` to refer when deciding at ``threshold``; None where nobody is referred."""
+        low, high = self.bounds_at(threshold)
         return (low, high) if low < high else None
 
     def probability(self, logit_normal: float, logit_pneumonia: float) -> float:
@@ -122,12 +172,9 @@ class Decision:
         return LABELS[PNEUMONIA if probability >= limit else NORMAL]
 
     def answer(self, probability: float, threshold: float | None = None) -> str:
-        """The sentence for a person: likely, not likely, or refer (inside the refer band)."""
-        limit = self.threshold if threshold is None else threshold
-        band = self.refer_band_at(limit)
-        if band is not None and band[0] <= probability < band[1]:
-            return REFER
-        return LIKELY if probability >= limit else NOT_LIKELY
+        """The sentence for a person: not likely below lower, likely at and above upper, between them refer."""
+        lower, upper = self.bounds_at(self.threshold if threshold is None else threshold)
+        return LIKELY if probability >= upper else REFER if probability >= lower else NOT_LIKELY
 
     def posterior(self, probability: float, pretest: float) -> float:
         """The calibrated probability at another pre-test probability; ValueError if there is no prevalence."""
@@ -139,7 +186,10 @@ class Decision:
         return posterior(probability, pretest, self.prevalence)
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of ``decision.json``. ``threshold`` and ``refer_band`` are there for readers, not read back."""
+        """The contents of ``decision.json``.
+
+        Of "threshold", "refer_band" and "policy" only the shares are read back: the rest follows from the points.
+        """
         return {
             "schema_version": SCHEMA_VERSION,
             "labels": list(LABELS),
@@ -148,6 +198,7 @@ class Decision:
             "prevalence": self.prevalence,
             "threshold": self.threshold,
             "refer_band": None if self.refer_band is None else list(self.refer_band),
+            "policy": {"lower": self.lower, "threshold": self.threshold, "upper": self.upper, **self.shares},
             "points": {name: asdict(point) for name, point in self.points.items()},
             "provenance": self.provenance,
         }
@@ -166,8 +217,8 @@ class Decision:
         )
         require(content.get("labels", list(LABELS)) == list(LABELS), source, "labels", LABELS, content.get("labels"))
         prevalence = content.get("prevalence")
-        points, provenance = content.get("points", {}), content.get("provenance", {})
-        for name, value in (("points", points), ("provenance", provenance)):
+        points, provenance, policy = (content.get(name, {}) for name in ("points", "provenance", "policy"))
+        for name, value in (("points", points), ("provenance", provenance), ("policy", policy)):
             require(isinstance(value, Mapping), source, name, "a JSON object", value)
         return cls(
             temperature=number(content.get("temperature"), source, "temperature", 0.0, math.inf),
@@ -175,6 +226,7 @@ class Decision:
             prevalence=None if prevalence is None else number(prevalence, source, "prevalence", 0.0, 1.0),
             points={name: parse_point(name, value, source) for name, value in points.items()},
             provenance=dict(provenance),
+            shares={label: policy[label] for label in LABELS if label in policy},
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -249,7 +301,17 @@ def parse_point(name: str, content: Any, source: str) -> OperatingPoint:
         value = values.get(key)
         count = type(value) is int and value >= 0
         require(count or (value is None and key.endswith("errors")), source, f"{where}.{key}", "a count", value)
+    if values.get("blocks") is not None:
+        values["blocks"] = _parse_blocks(values["blocks"], source, f"{where}.blocks")
     return OperatingPoint(**{**values, "name": name})
+
+
+def _parse_blocks(content: Any, source: str, where: str) -> dict[str, tuple[int, int]]:
+    require(isinstance(content, Mapping), source, where, "a JSON object", content)
+    for name, counts in content.items():
+        pair = isinstance(counts, list | tuple) and len(counts) == 2 and all(type(each) is int for each in counts)
+        require(pair and 0 <= counts[1] <= counts[0], source, f"{where}.{name}", "[patients, errors]", counts)
+    return {name: (counts[0], counts[1]) for name, counts in content.items()}
 
 
 def number(value: Any, source: str, name: str, low: float, high: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,27 @@ HOLDS, BROKEN, OPEN = "holds", "broken", "open"
 def check_guarantees(scores: Scores, decision: Decision, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Each point's promise on new patients, one picture of each drawn at random, as on the calibration set.
 
+    "rule_out" and "rule_in" are the policy's promises: they are checked at its ``lower`` and ``upper``.
+
     "holds" if the exact one-sided lower bound (at the point's confidence) reaches the target, "broken" if the upper
     bound stays below it, "open" if the patients are too few to tell. {"verdict", "target", "patients", "errors",
     "value", "interval" (two-sided 95 % Clopper-Pearson), "lower_bound", "upper_bound", "sentence"} by point name.
     """
     probability = probability_of(scores, decision)
+    in_use = {"rule_out": decision.lower, "rule_in": decision.upper} if decision.has_policy else {}
     result = {}
     for name, point in decision.points.items():
         member = scores.labels == (1 if point.kind == "sensitivity" else 0)
         if point.threshold is None or not member.any():
             continue
         values = one_per_patient(probability[member], scores.patient_codes[member], seed=seed)
+        point = replace(point, threshold=in_use.get(name, point.threshold))
         wrong = values < point.threshold if point.kind == "sensitivity" else values >= point.threshold
-        result[name] = _verdict(point, int(wrong.sum()), len(values))
+        result[name] = _verdict(point, int(wrong.sum()), len(values), policy=name in in_use)
     return result
 
 
-def _verdict(point: OperatingPoint, errors: int, patients: int) -> dict[str, Any]:
+def _verdict(point: OperatingPoint, errors: int, patients: int, *, policy: bool) -> dict[str, Any]:
     lower = exact_lower_bound(errors, patients, point.confidence)
     upper = 1.0 - exact_lower_bound(patients - errors, patients, point.confidence)
     verdict = HOLDS if lower >= point.target else BROKEN if upper < point.target else OPEN
@@ -49,10 +54,13 @@ def _verdict(point: OperatingPoint, errors: int, patients: int) -> dict[str, Any
         BROKEN: f"at most {percent(upper)} {sure}",
         OPEN: f"at least {percent(lower)} and at most {percent(upper)}, each {sure}",
     }[verdict]
-    facts = (
-        f"{errors} of {patients} patients {who} fall on the wrong side of {point.threshold:.4f}, a {point.kind} of "
-        f"{percent(value)}, {known}."
-    )
+    if not policy:
+        side = f"fall on the wrong side of {point.threshold:.4f}"
+    elif point.kind == "sensitivity":
+        side = f"fall on the wrong side of the lower threshold, {point.threshold:.4f} (cleared)"
+    else:
+        side = f"fall on the wrong side of the upper threshold, {point.threshold:.4f} (called pneumonia)"
+    facts = f"{errors} of {patients} patients {who} {side}, a {point.kind} of {percent(value)}, {known}."
     sentence = {
         HOLDS: f"The promise of {target} holds here: {facts}",
         BROKEN: f"The promise of {target} does not hold here: {facts} Recalibrate on local pictures before use.",

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import PNEUMONIA
+from hf_model.config import LABELS, PNEUMONIA
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.intervals import wilson
+from hf_model.wording import SHARES
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,16 @@ class Rate:
 
 @dataclass(frozen=True)
 class Performance:
-    """Sensitivity and specificity at one threshold (0 to 1), on the held-out pictures."""
+    """Sensitivity and specificity at one threshold (0 to 1), on the held-out pictures.
+
+    ``shares`` is what the policy with that threshold does: label -> "cleared", "referred", "called" -> ``Rate``; None
+    where only sensitivity and specificity are known.
+    """
 
     threshold: float
     sensitivity: Rate
     specificity: Rate
+    shares: dict[str, dict[str, Rate]] | None = None
 
     @property
     def pictures(self) -> int:
@@ -91,11 +97,25 @@ class HeldOut:
         healthy, sick = (tuple(sorted(group)) for group in groups)
         return cls(sick, healthy) if sick and healthy else None
 
-    def at(self, threshold: float) -> Performance:
-        """Count at ``threshold`` (0 to 1): a picture is called pneumonia at and above it."""
+    def at(self, threshold: float, bounds: tuple[float, float] | None = None) -> Performance:
+        """Count at ``threshold`` (0 to 1): a picture is called pneumonia at and above it.
+
+        bounds: ``(lower, upper)`` of the policy there (``Decision.bounds_at``); without them both are the threshold.
+        """
         found = len(self.sick) - bisect_left(self.sick, threshold)
         cleared = bisect_left(self.healthy, threshold)
-        return Performance(threshold, Rate(found, len(self.sick)), Rate(cleared, len(self.healthy)))
+        shares = {
+            label: _shares(scores, *(bounds or (threshold, threshold)))
+            for label, scores in zip(LABELS, (self.healthy, self.sick), strict=True)
+        }
+        return Performance(threshold, Rate(found, len(self.sick)), Rate(cleared, len(self.healthy)), shares)
+
+
+def _shares(ascending: tuple[float, ...], lower: float, upper: float) -> dict[str, Rate]:
+    cleared, total = bisect_left(ascending, lower), len(ascending)
+    called = total - bisect_left(ascending, upper)
+    counts = (cleared, total - cleared - called, called)
+    return {share: Rate(count, total) for share, count in zip(SHARES, counts, strict=True)}
 
 
 def held_out_file(folder: Path, metrics: dict[str, Any] | None) -> Path:
@@ -105,14 +125,34 @@ def held_out_file(folder: Path, metrics: dict[str, Any] | None) -> Path:
     return named if named.is_file() else folder / "scores" / "test.csv"
 
 
-def recorded(metrics: dict[str, Any] | None, threshold: float) -> Performance | None:
-    """The first held-out record's operating point at exactly this threshold, from metrics.json; None if it has none."""
+def recorded(
+    metrics: dict[str, Any] | None, threshold: float, bounds: tuple[float, float] | None = None
+) -> Performance | None:
+    """The first held-out record's operating point at exactly this threshold, from metrics.json; None if it has none.
+
+    Its shares are the record's if the record's policy has exactly these ``bounds``.
+    """
     for record in (metrics or {}).get("test", {}).values():
         for point in (record.get("points") or {}).values():
             if point and math.isclose(point["threshold"], threshold, abs_tol=1e-9):
                 counts = point["confusion"]
                 sick, healthy = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
                 if sick and healthy:
-                    return Performance(threshold, Rate(counts["tp"], sick), Rate(counts["tn"], healthy))
+                    shares = _recorded_shares(record.get("policy"), bounds)
+                    return Performance(threshold, Rate(counts["tp"], sick), Rate(counts["tn"], healthy), shares)
         return None
     return None
+
+
+def _recorded_shares(
+    policy: dict[str, Any] | None, bounds: tuple[float, float] | None
+) -> dict[str, dict[str, Rate]] | None:
+    if not policy or bounds is None:
+        return None
+    if not all(
+        math.isclose(policy[key], end, abs_tol=1e-9) for key, end in zip(("lower", "upper"), bounds, strict=True)
+    ):
+        return None
+    return {
+        label: {share: Rate(policy[label][share]["count"], policy[label]["n"]) for share in SHARES} for label in LABELS
+    }

@@ -1,207 +1,85 @@
-"""A policy of two thresholds, fitted with an exact test and required to hold in the worst held-out block as well.
+"""What a policy of two thresholds does with each class, and what is guaranteed for it.
 
-Below ``lower`` the answer is "not likely", at and above ``upper`` "likely", between them "refer". ``lower`` is the
-highest threshold that keeps a sensitivity, ``upper`` the lowest that keeps a specificity, each by two rules:
-
-1. **Exact test on all patients.** Fixed-sequence testing with the binomial distribution (Learn then Test, Angelopoulos
-   et al. 2021; see :mod:`hf_model.metrics.operating_point`): the rate is at least the target with the given
-   confidence, for a new patient like those that the scores come from, if the model that scored them is the one that
-   serves and has not learned from them. For a model that has (scores cross-fitted by models of the same recipe, each
-   on the patients that it has not seen) the test is exact for the average of these models only; that the shipped model
-   scores new patients as they did is an assumption, which the calibration patients of the shipped model can check.
-2. **Worst block.** In every block (neighbouring file numbers, a period, a machine), scored by a model that has not
-   seen the block, the observed rate is at least the target. With B blocks that are exchangeable with one that is still
-   to come, the new block demands a more cautious threshold than all B with a probability of at most 1 / (B + 1): a
-   statement about blocks, not about patients, and as weak as the number of blocks is small.
-
-Both are proven by simulation in ``tests/metrics``. Every threshold counts one picture of each patient, drawn by the
-seed, because pictures of one patient are not independent.
+Below ``lower`` a picture is cleared ("not likely"), at and above ``upper`` called ("likely"), between them referred.
+Sensitivity and specificity describe a two-way decision; a policy is described by three shares of each class. The
+thresholds are fitted in :mod:`hf_model.metrics.operating_point`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from hf_model.config import LABELS, NORMAL, PNEUMONIA
-from hf_model.metrics.intervals import wilson
-from hf_model.metrics.operating_point import (
-    allowed_errors,
-    exact_lower_bound,
-    one_per_patient,
-    patients_needed,
-    safe_threshold,
-)
+from hf_model.config import LABELS
+from hf_model.metrics import intervals
+from hf_model.metrics.calibration import probability_of
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.scores import Scores
+from hf_model.wording import SHARES
 
-SHARES = ("cleared", "referred", "called")
-"""What a policy does with a picture: below ``lower``, between, at and above ``upper``."""
-ALL_PATIENTS = "all patients"
-MIN_BLOCK = 20
-"""Fewest patients of a class in a block whose rate is looked at: one error among fewer says nothing of 95 per cent."""
+HELD_OUT, CROSS_FITTED = "held-out", "cross-fitted"
+GUARANTEES = {
+    HELD_OUT: (
+        "The bounds are exact for one picture of a new patient like the calibration patients: the model that serves "
+        "scored them and was fitted on none of them."
+    ),
+    CROSS_FITTED: (
+        "Each patient was scored by a model that was fitted without that patient. The exact test speaks of these "
+        "models on average, and approximately, because they share patients. The model that serves was fitted on all of "
+        "them: that it scores new patients as these models did is an assumption, which is not proven here."
+    ),
+}
+"""Where calibration scores come from -> what the exact test on them says of the model that serves."""
+BLOCKS = {
+    HELD_OUT: (
+        "Blocks of neighbouring file numbers guard against a rate that holds on average only; the model was fitted on "
+        "other patients of the same blocks, so a new block may do worse."
+    ),
+    CROSS_FITTED: (
+        "Where folds were made of whole blocks of neighbouring file numbers, each block was scored by a model that had "
+        "not seen it, as a new block would be."
+    ),
+}
+NO_BLOCKS = "No block of neighbouring file numbers was looked at, so the bounds hold on average over all patients only."
 
 
-@dataclass(frozen=True)
-class Bound:
-    """One threshold and what was shown for it.
+def guarantee(source: str, points: Mapping[str, OperatingPoint]) -> str:
+    """What exactly is guaranteed for the shipped model, in sentences.
 
-    ``kind`` is "sensitivity" or "specificity". ``patients``, ``errors``, ``allowed_errors`` and ``lower_bound`` (exact,
-    one-sided) are of all patients of the class; ``blocks`` holds (patients, errors) of each block that was looked at.
-    ``binding`` names what decided: "all patients" or a block. ``threshold`` is None where there are too few patients.
+    source: of the calibration scores, a key of ``GUARANTEES``; ValueError for another.
     """
-
-    kind: str
-    target: float
-    confidence: float
-    threshold: float | None
-    patients: int
-    patients_needed: int
-    errors: int | None = None
-    allowed_errors: int | None = None
-    lower_bound: float | None = None
-    binding: str = ALL_PATIENTS
-    blocks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    if source not in GUARANTEES:
+        raise ValueError(f"The source of the scores should be one of {tuple(GUARANTEES)}, not {source!r}.")
+    looked_at = any(point.blocks for point in points.values())
+    return f"{GUARANTEES[source]} {BLOCKS[source] if looked_at else NO_BLOCKS}"
 
 
-@dataclass(frozen=True)
-class Policy:
-    """``lower`` <= ``threshold`` <= ``upper``, scores in [0, 1]; equal ones refer nobody."""
+def policy_record(scores: Scores, decision: Decision, *, seed: int = 0, replicates: int = 2000) -> dict[str, Any]:
+    """The policy of the decision on a set of pictures, as ``metrics.json`` and ``decision.json`` hold it.
 
-    lower: float
-    threshold: float
-    upper: float
-    rule_out: Bound
-    rule_in: Bound
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.lower <= self.threshold <= self.upper:
-            raise ValueError(
-                f"A policy needs 0 <= lower <= threshold <= upper, not {self.lower}, {self.threshold}, {self.upper}."
-            )
-
-    def answers(self, scores: np.ndarray) -> np.ndarray:
-        """Scores (N,) -> int64 (N,): the index in ``SHARES`` of what is done."""
-        scores = np.asarray(scores, dtype=np.float64)
-        return np.where(scores >= self.upper, 2, np.where(scores >= self.lower, 1, 0))
-
-
-def fit_bound(
-    scores: np.ndarray,
-    patients: Sequence[object] | np.ndarray,
-    *,
-    kind: str,
-    target: float,
-    confidence: float = 0.95,
-    blocks: Sequence[str] | np.ndarray | None = None,
-    seed: int = 0,
-) -> Bound:
-    """The threshold of one class.
-
-    Args:
-        scores: (N,) of one class: pneumonia for kind "sensitivity", normal for "specificity".
-        patients: (N,) keys. blocks: (N,) names, "" for a picture of no block; None without blocks.
-        target, confidence: strictly between 0 and 1.
-
-    Returns:
-        For "sensitivity" the highest, for "specificity" the lowest threshold that meets both rules; None as threshold
-        where there are fewer than ``patients_needed`` patients.
-
-    Raises:
-        ValueError: lengths differ, scores are not finite, or a target is out of range.
+    {"lower", "threshold", "upper", "NORMAL": {"n", "cleared", "referred", "called"}, "PNEUMONIA": the same}. A share is
+    {"count", "value", "interval", "cluster_interval"}: of pictures, with Wilson's 95 % interval and the percentiles of
+    a bootstrap over patients; None for a class without pictures.
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)[1]
-    names = np.full(len(scores), "") if blocks is None else np.asarray(blocks, dtype=str)
-    if not len(scores) == len(codes) == len(names):
-        raise ValueError(f"{len(scores)} scores, but {len(codes)} patients and {len(names)} blocks.")
-    if not np.isfinite(scores).all():
-        raise ValueError("Some scores are not finite.")
-    if kind not in ("sensitivity", "specificity"):
-        raise ValueError(f'kind should be "sensitivity" or "specificity", not {kind!r}.')
-    groups = {ALL_PATIENTS: np.ones(len(scores), bool)} | {name: names == name for name in np.unique(names) if name}
-    values = {name: np.sort(one_per_patient(scores[rows], codes[rows], seed=seed)) for name, rows in groups.items()}
-    values = {name: chosen for name, chosen in values.items() if name == ALL_PATIENTS or len(chosen) >= MIN_BLOCK}
-    count, allowed = len(values[ALL_PATIENTS]), allowed_errors(len(values[ALL_PATIENTS]), target, confidence)
-    base = {"kind": kind, "target": target, "confidence": confidence, "patients": count}
-    base |= {"patients_needed": patients_needed(target, confidence)}
-    if allowed is None:
-        return Bound(threshold=None, **base)
-    limits = {name: math.floor(len(chosen) * (1 - target) + 1e-9) for name, chosen in values.items()}
-    limits[ALL_PATIENTS] = allowed
-    wanted = {name: _threshold(chosen, limits[name], kind) for name, chosen in values.items()}
-    binding = (min if kind == "sensitivity" else max)(wanted, key=wanted.__getitem__)
-    threshold = wanted[binding]
-    errors = {name: _errors(chosen, threshold, kind) for name, chosen in values.items()}
-    return Bound(
-        threshold=threshold,
-        errors=errors[ALL_PATIENTS],
-        allowed_errors=allowed,
-        lower_bound=exact_lower_bound(errors[ALL_PATIENTS], count, confidence),
-        binding=binding,
-        blocks={name: (len(values[name]), errors[name]) for name in values if name != ALL_PATIENTS},
-        **base,
-    )
-
-
-def _threshold(values: np.ndarray, allowed: int, kind: str) -> float:
-    """The boldest threshold with at most ``allowed`` errors among sorted values (P,)."""
-    if kind == "sensitivity":
-        return safe_threshold(values[allowed], above=False)
-    return safe_threshold(values[len(values) - 1 - allowed], above=True)
-
-
-def _errors(values: np.ndarray, threshold: float, kind: str) -> int:
-    return int(np.sum(values < threshold) if kind == "sensitivity" else np.sum(values >= threshold))
-
-
-def make_policy(threshold: float, rule_out: Bound, rule_in: Bound) -> Policy | None:
-    """Two bounds and the two-way threshold in one order; None where a bound has no threshold.
-
-    - Rule-out above rule-in: every threshold between them keeps both rates, so nobody is referred. ``lower`` and
-      ``upper`` become the two-way threshold, moved into that range.
-    - A two-way threshold below rule-out: ``lower`` comes down to it. One above rule-in: it comes down to rule-in. Both
-      moves only raise a sensitivity, so each promise is kept.
-    """
-    if rule_out.threshold is None or rule_in.threshold is None:
-        return None
-    out, into = rule_out.threshold, rule_in.threshold
-    if out >= into:
-        # below rule-in the specificity would break, above rule-out the sensitivity of rule-out
-        both = min(max(threshold, into), out)
-        return Policy(both, both, both, rule_out, rule_in)
-    threshold = min(threshold, into)
-    return Policy(min(out, threshold), threshold, into, rule_out, rule_in)
-
-
-def policy_shares(
-    policy: Policy, scores: np.ndarray, labels: np.ndarray, confidence: float = 0.95
-) -> dict[str, dict[str, dict[str, object]]]:
-    """Of each class, how many pictures are cleared, referred and called: counts, shares and Wilson intervals.
-
-    Args:
-        scores: (N,) in [0, 1]. labels: (N,) of 0 and 1.
-
-    Returns:
-        ``{"NORMAL": {"cleared": {"count", "n", "value", "interval"}, "referred": ..., "called": ...},
-        "PNEUMONIA": ...}``; value and interval are None for a class that is not there.
-    """
-    answers, labels = policy.answers(scores), np.asarray(labels)
-    if answers.shape != labels.shape:
-        raise ValueError(f"{len(answers)} scores, but {len(labels)} labels.")
-    out: dict[str, dict[str, dict[str, object]]] = {}
-    for label in (NORMAL, PNEUMONIA):
-        of_class = answers[labels == label]
-        counts = {name: int(np.sum(of_class == number)) for number, name in enumerate(SHARES)}
-        total = len(of_class)
-        out[LABELS[label]] = {
-            name: {
+    probability = probability_of(scores, decision)
+    does = np.where(probability >= decision.upper, 2, np.where(probability >= decision.lower, 1, 0))
+    members = np.eye(6)[3 * scores.labels + does]  # (N, 6): class by class, cleared, referred, called
+    weights = intervals.cluster_weights(scores.patient_codes, replicates=replicates, seed=seed)
+    drawn = np.concatenate([part @ members for part in weights]).reshape(-1, 2, 3)
+    with np.errstate(invalid="ignore"):
+        drawn = drawn / drawn.sum(axis=2, keepdims=True)
+    record: dict[str, Any] = {"lower": decision.lower, "threshold": decision.threshold, "upper": decision.upper}
+    for label, name in enumerate(LABELS):
+        counts = members[:, 3 * label : 3 * label + 3].sum(axis=0).astype(int).tolist()
+        total = sum(counts)
+        record[name] = {"n": total}
+        for column, (share, count) in enumerate(zip(SHARES, counts, strict=True)):
+            clustered = intervals.percentile(drawn[:, label, column])
+            record[name][share] = {
                 "count": count,
-                "n": total,
-                "value": count / total if total else None,
-                "interval": list(wilson(count, total, confidence)) if total else None,
+                **intervals.proportion(count, total),
+                "cluster_interval": list(clustered) if total and clustered else None,
             }
-            for name, count in counts.items()
-        }
-    return out
+    return record

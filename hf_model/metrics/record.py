@@ -10,6 +10,7 @@ from hf_model.config import DEFAULT_THRESHOLD
 from hf_model.metrics import calibration, intervals
 from hf_model.metrics.decision import Decision, sigmoid
 from hf_model.metrics.guarantees import check_guarantees, score_shift
+from hf_model.metrics.policy import policy_record
 from hf_model.metrics.prevalence import likelihood_ratios
 from hf_model.metrics.rates import cells, confusion, rates
 from hf_model.metrics.scores import Scores
@@ -67,6 +68,7 @@ def evaluation_record(
             name: None if value is None else _point(probability, labels, value, drawn["rates"][value])
             for name, value in thresholds.items()
         },
+        "policy": policy_record(scores, decision, seed=seed, replicates=replicates),
     }
 
 

@@ -54,7 +54,10 @@ class Handlers:
 
     def performance(self, threshold: float) -> Performance | None:
         """Held-out figures at a threshold: counted, or for a checkpoint without scores the recorded ones, or None."""
-        return self.held_out.at(threshold) if self.held_out else recorded(self.classifier.metrics, threshold)
+        bounds = self.decision.bounds_at(threshold)
+        if self.held_out:
+            return self.held_out.at(threshold, bounds)
+        return recorded(self.classifier.metrics, threshold, bounds)
 
     def presets(self) -> list[tuple[str, str]]:
         """Choices of the preset radio: label with its value, and key."""

@@ -76,16 +76,22 @@ class ModelArguments:
 
 @dataclass
 class DecisionArguments:
-    """The operating point."""
+    """The two-way threshold and the policy's two."""
 
-    target_sensitivity: float = field(default=0.95, metadata={"help": "What the threshold must guarantee."})
+    target_sensitivity: float = field(default=0.95, metadata={"help": "What the two-way threshold must guarantee."})
+    rule_out_sensitivity: float = field(
+        default=0.98, metadata={"help": 'What "not likely" must guarantee, in the worst block of file numbers too.'}
+    )
+    rule_in_specificity: float = field(
+        default=0.95, metadata={"help": 'What "likely" must guarantee, in the worst block of file numbers too.'}
+    )
     confidence: float = field(default=0.95, metadata={"help": "Of the exact one-sided lower bound."})
     open_test: bool = field(
         default=True, metadata={"help": "--no_open_test leaves the test split closed: for trying recipes."}
     )
 
     def __post_init__(self) -> None:
-        shares = ("target_sensitivity", "confidence")
+        shares = ("target_sensitivity", "rule_out_sensitivity", "rule_in_specificity", "confidence")
         check_options(self, shares, lambda value: 0.5 <= value < 1, "must be at least 0.5 and below 1")
 
 

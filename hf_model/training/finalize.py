@@ -25,6 +25,7 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.policy import HELD_OUT
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches
@@ -151,12 +152,15 @@ def _save_model(trained: TrainedModel) -> str:
 
 
 def _fit_decision(trained: TrainedModel, weights: str, calibration: Scores) -> Decision:
-    """Temperature and operating points from the calibration patients."""
+    """Temperature, two-way threshold and policy from the calibration patients, on which no weight was fitted."""
     data, arguments = trained.data, trained.arguments
     return fit_decision(
         calibration,
         target_sensitivity=arguments.decision.target_sensitivity,
+        rule_out_sensitivity=arguments.decision.rule_out_sensitivity,
+        rule_in_specificity=arguments.decision.rule_in_specificity,
         confidence=arguments.decision.confidence,
+        source=HELD_OUT,
         seed=arguments.training.seed,
         provenance={
             "weights_sha256": weights,
@@ -179,8 +183,9 @@ def _refuse_other_decision(folder: Path, weights: str, decision: Decision) -> No
     if (before.temperature, before.bias, before.points) != (decision.temperature, decision.bias, decision.points):
         raise ValueError(
             f"--resume: the test split was opened for these weights with another decision (threshold "
-            f"{before.threshold:.4f}). Repeat that run's --target_sensitivity and --confidence; for another operating "
-            f"point on your own pictures use `python -m hf_model recalibrate`."
+            f"{before.threshold:.4f}). Repeat that run's --target_sensitivity, --rule_out_sensitivity, "
+            f"--rule_in_specificity and --confidence; for another operating point on your own pictures use "
+            f"`python -m hf_model recalibrate`."
         )
 
 

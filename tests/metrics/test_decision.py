@@ -104,7 +104,7 @@ def test_file_round_trip(tmp_path):
         ({"temperature": None}, "temperature should be"),
         ({"bias": "high"}, "bias should be"),
         ({"prevalence": 1.0}, "prevalence should be"),
-        ({"schema_version": "2.0"}, "schema_version should be '1.0'"),
+        ({"schema_version": "2.0"}, "schema_version should be '1.1'"),
         ({"labels": ["PNEUMONIA", "NORMAL"]}, "labels should be"),
         ({"points": []}, "points should be a JSON object"),
         ({"points": {"best": {}}}, "points.best should be one of"),

@@ -1,110 +1,262 @@
-"""policy.py: thresholds against counts by hand, the order of the three, shares, and both guarantees by simulation."""
+"""policy.py and the fit of its bounds: thresholds against counts by hand, their order, shares, guarantees by simulation."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from generated import make_scores
 from scipy.stats import binom, norm
 
-from hf_model.metrics.policy import MIN_BLOCK, SHARES, Bound, Policy, fit_bound, make_policy, policy_shares
+from hf_model.config import LABELS
+from hf_model.inference.prediction import Prediction, Timing
+from hf_model.metrics.calibration import probability_of
+from hf_model.metrics.decision import Decision, OperatingPoint
+from hf_model.metrics.held_out import HeldOut
+from hf_model.metrics.intervals import wilson
+from hf_model.metrics.operating_point import MIN_BLOCK, fit_decision, fit_point
+from hf_model.metrics.policy import CROSS_FITTED, HELD_OUT, NO_BLOCKS, guarantee, policy_record
+from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.scores import Scores
+from hf_model.wording import SHARES, policy_sentence
 
 
-def bound(kind: str, threshold: float | None) -> Bound:
-    return Bound(kind=kind, target=0.95, confidence=0.95, threshold=threshold, patients=100, patients_needed=59)
+def fitted(values: np.ndarray, blocks: list[str] | None = None, *, kind: str, target: float = 0.95) -> OperatingPoint:
+    return fit_point(
+        "rule_out" if kind == "sensitivity" else "rule_in", values, kind=kind, target=target, blocks=blocks
+    )
+
+
+def scores_of(normal: list[float], pneumonia: list[float], names: list[str] | None = None) -> Scores:
+    """Scores whose plain softmax is the given probabilities, a patient a picture."""
+    probability = np.array([*normal, *pneumonia])
+    logits = np.stack([np.zeros(len(probability)), np.log(probability / (1 - probability))], axis=1)
+    keys = [f"patient {row}" for row in range(len(probability))]
+    return Scores(logits, np.r_[np.zeros(len(normal)), np.ones(len(pneumonia))], names or keys, keys)
+
+
+def plain(rule_out: float, two_way: float, rule_in: float) -> Decision:
+    """Probabilities are the plain softmax, thresholds as given."""
+    points = {
+        name: OperatingPoint(name, kind, 0.95, 0.95, threshold, 300, 59, 8, 8, 0.9524)
+        for name, kind, threshold in (
+            ("default", "sensitivity", two_way),
+            ("rule_out", "sensitivity", rule_out),
+            ("rule_in", "specificity", rule_in),
+        )
+    }
+    return Decision(1.0, 0.0, 0.5, points)
 
 
 def test_bounds_without_blocks_are_the_order_statistics_of_the_exact_test():
-    scores, patients = np.arange(100) / 100, np.arange(100)
     # of 100 patients at 0.95 one error is allowed: 0.95^100 + 100 * 0.05 * 0.95^99 = 0.0371, with two 0.118
-    rule_out = fit_bound(scores, patients, kind="sensitivity", target=0.95)
+    rule_out = fitted(np.arange(100) / 100, kind="sensitivity")
     assert (rule_out.threshold, rule_out.errors, rule_out.allowed_errors) == (0.01, 1, 1)
-    rule_in = fit_bound(scores, patients, kind="specificity", target=0.95)
-    assert (rule_in.threshold, rule_in.errors, rule_in.binding) == (0.980001, 1, "all patients")
+    rule_in = fitted(np.arange(100) / 100, kind="specificity")
+    assert (rule_in.threshold, rule_in.errors) == (0.980001, 1)
+    assert (rule_in.binding, rule_in.blocks) == (None, None)
 
 
 def test_the_worst_block_decides_where_it_is_stricter():
-    scores = np.r_[np.linspace(0.5, 0.9, 400), np.linspace(0.2, 0.6, 40)]
-    blocks = ["good"] * 400 + ["bad"] * 40
-    patients = np.arange(440)
-    found = fit_bound(scores, patients, kind="sensitivity", target=0.95, blocks=blocks)
+    values = np.r_[np.linspace(0.5, 0.9, 400), np.linspace(0.2, 0.6, 40)]
+    found = fitted(values, ["good"] * 400 + ["bad"] * 40, kind="sensitivity")
     # two of 40 may be missed: the third lowest of the block, 0.2 + 2 * 0.4 / 39
     assert found.binding == "bad"
     assert found.threshold == pytest.approx(0.2 + 0.8 / 39, abs=1e-6)
     assert found.blocks == {"bad": (40, 2), "good": (400, 0)}
     # all patients alone would have allowed 14 of 440
     assert found.allowed_errors == 14
-    assert fit_bound(scores, patients, kind="sensitivity", target=0.95).errors == 14
+    assert fitted(values, kind="sensitivity").errors == 14
+    assert "is at least 95 % in 2 blocks of neighbouring file numbers too, each by itself; block bad decided." in (
+        found.describe()
+    )
 
 
 def test_a_block_that_is_better_than_the_whole_changes_nothing():
-    scores = np.r_[np.linspace(0.0, 0.5, 300), np.linspace(0.0, 0.1, 60)]
-    blocks = [""] * 300 + ["easy"] * 60
-    with_blocks = fit_bound(scores, np.arange(360), kind="specificity", target=0.95, blocks=blocks)
-    without = fit_bound(scores, np.arange(360), kind="specificity", target=0.95)
-    assert with_blocks.threshold == without.threshold
-    assert with_blocks.blocks == {"easy": (60, 0)}
+    values = np.r_[np.linspace(0.0, 0.5, 300), np.linspace(0.0, 0.1, 60)]
+    with_blocks = fitted(values, [""] * 300 + ["easy"] * 60, kind="specificity")
+    assert with_blocks.threshold == fitted(values, kind="specificity").threshold
+    assert (with_blocks.blocks, with_blocks.binding) == ({"easy": (60, 0)}, "all patients")
+    assert "the exact test decided" in with_blocks.describe()
 
 
-def test_blocks_of_few_patients_are_not_looked_at():
-    scores = np.r_[np.linspace(0.5, 0.9, 100), np.zeros(MIN_BLOCK - 1)]
-    blocks = [""] * 100 + ["small"] * (MIN_BLOCK - 1)
-    assert fit_bound(scores, np.arange(len(scores)), kind="sensitivity", target=0.5, blocks=blocks).blocks == {}
-
-
-def test_patients_count_once_and_not_their_pictures():
-    scores = np.r_[np.zeros(50), np.full(99, 0.8)]
-    patients = ["many"] * 50 + [f"p{number}" for number in range(99)]
-    found = fit_bound(scores, patients, kind="sensitivity", target=0.95)
-    assert (found.patients, found.errors, found.threshold) == (100, 1, 0.8)
-
-
-def test_too_few_patients_give_no_threshold_and_no_policy():
-    found = fit_bound(np.full(58, 0.9), np.arange(58), kind="sensitivity", target=0.95)
-    assert (found.threshold, found.patients, found.patients_needed) == (None, 58, 59)
-    assert make_policy(0.5, found, bound("specificity", 0.6)) is None
+def test_blocks_of_few_patients_are_not_looked_at_and_that_is_said():
+    values = np.r_[np.linspace(0.5, 0.9, 100), np.zeros(MIN_BLOCK - 1)]
+    found = fitted(values, [""] * 100 + ["small"] * (MIN_BLOCK - 1), kind="sensitivity", target=0.5)
+    assert found.blocks == {}
+    assert "no worst block was looked at" in found.describe()
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="3 scores, but 2 patients"):
-        fit_bound(np.zeros(3), ["a", "b"], kind="sensitivity", target=0.95)
+    with pytest.raises(ValueError, match="3 scores, but 2 blocks"):
+        fitted(np.zeros(3), ["a", "b"], kind="sensitivity")
     with pytest.raises(ValueError, match="not finite"):
-        fit_bound(np.array([np.nan]), ["a"], kind="sensitivity", target=0.95)
+        fitted(np.array([np.nan]), kind="sensitivity")
     with pytest.raises(ValueError, match="kind should be"):
-        fit_bound(np.zeros(2), ["a", "b"], kind="precision", target=0.95)
-    with pytest.raises(ValueError, match="lower <= threshold"):
-        Policy(0.5, 0.4, 0.6, bound("sensitivity", 0.5), bound("specificity", 0.6))
+        fitted(np.zeros(2), kind="precision")
+    with pytest.raises(ValueError, match="one of .*, not 'guessed'"):
+        guarantee("guessed", {})
+
+
+def numbered(normal: np.ndarray, pneumonia: np.ndarray) -> Scores:
+    names = [f"IM-{number:04d}-0001.jpeg" for number in range(len(normal))]
+    names += [f"person{number}_virus_{number}.jpeg" for number in range(len(pneumonia))]
+    return scores_of(normal.tolist(), pneumonia.tolist(), names)
+
+
+def test_the_fit_cuts_calibration_patients_into_blocks_by_file_number():
+    """Of 600 normals in the order of their numbers the last 60, one block, score higher than the others."""
+    normal = np.r_[np.linspace(0.01, 0.3, 540), np.linspace(0.35, 0.5, 60)]
+    decision = fit_decision(numbered(normal, np.linspace(0.2, 0.99, 600)))
+    found = decision.points["rule_in"]
+    assert (len(found.blocks), found.binding) == (10, "IM-# 540-599")
+    assert found.blocks["IM-# 540-599"] == (60, 3)
+    assert sum(errors for _, errors in found.blocks.values()) == found.errors == 3
+    assert found.allowed_errors == 20  # the largest k with P(Binomial(600, 0.05) <= k) <= 0.05
+    assert len(decision.points["rule_out"].blocks) == 10
+    assert decision.points["default"].blocks is None
+    assert (decision.provenance["scores"], decision.provenance["guarantee"]) == (
+        HELD_OUT,
+        guarantee(HELD_OUT, decision.points),
+    )
+    assert "a new block may do worse" in decision.provenance["guarantee"]
+
+
+def test_without_file_numbers_there_is_no_block_rule_and_it_is_said():
+    normal, pneumonia = np.linspace(0.01, 0.5, 200), np.linspace(0.2, 0.99, 200)
+    named = scores_of(normal.tolist(), pneumonia.tolist(), ["chest.png"] * 400)
+    decision = fit_decision(named, source=CROSS_FITTED)
+    assert decision.points["rule_in"].blocks == decision.points["rule_out"].blocks == {}
+    assert decision.provenance["scores"] == CROSS_FITTED
+    assert decision.provenance["guarantee"].endswith(NO_BLOCKS)
+    assert "is an assumption" in decision.provenance["guarantee"]
+
+
+@pytest.mark.parametrize(("rule_out", "rule_in"), [(0.98, 0.95), (0.9, 0.9), (0.5, 0.5), (0.98, 0.5), (0.5, 0.98)])
+@pytest.mark.parametrize("two_way", [0.5, 0.8, 0.95, 0.98])
+@pytest.mark.parametrize("separation", [0.3, 1.5, 4.0])
+def test_thresholds_are_in_order_and_keep_every_promise(rule_out, rule_in, two_way, separation):
+    """Whatever the targets and however well the model separates the classes."""
+    scores = make_scores(900, separation=separation)
+    decision = fit_decision(
+        scores, target_sensitivity=two_way, rule_out_sensitivity=rule_out, rule_in_specificity=rule_in
+    )
+    points = decision.points
+    assert decision.lower <= decision.threshold <= decision.upper
+    assert decision.lower <= points["rule_out"].threshold
+    assert decision.upper >= points["rule_in"].threshold
+    alone = fit_decision(scores, target_sensitivity=two_way, rule_out_sensitivity=0.999, rule_in_specificity=0.95)
+    assert alone.points["rule_out"].threshold is None  # too few patients for a policy: the two-way point by itself
+    assert decision.threshold <= alone.threshold
+    assert points["default"].errors <= points["default"].allowed_errors
+    if decision.threshold < alone.threshold:
+        assert points["default"].binding in ("rule_out", "rule_in")
+        assert "which only raises the sensitivity" in points["default"].describe()
+        assert decision.upper == decision.threshold
 
 
 @pytest.mark.parametrize(
     ("out", "two_way", "into", "expected"),
     [
         (0.2, 0.4, 0.7, (0.2, 0.4, 0.7)),
-        (0.2, 0.8, 0.7, (0.2, 0.7, 0.7)),  # comes down to rule-in: more sensitive, and "likely" keeps its specificity
         (0.2, 0.1, 0.7, (0.1, 0.1, 0.7)),  # a two-way threshold that misses fewer than rule-out may
         (0.6, 0.5, 0.3, (0.5, 0.5, 0.5)),  # both rates hold anywhere between 0.3 and 0.6: nobody is referred
-        (0.6, 0.9, 0.3, (0.6, 0.6, 0.6)),
-        (0.6, 0.1, 0.3, (0.3, 0.3, 0.3)),
-        (0.5, 0.7, 0.5, (0.5, 0.5, 0.5)),
+        (0.6, 0.6, 0.3, (0.6, 0.6, 0.6)),
+        (0.6, 0.1, 0.3, (0.1, 0.1, 0.3)),  # the two-way target is the strictest: it holds, and so does rule-in
+        (0.5, 0.5, 0.5, (0.5, 0.5, 0.5)),
     ],
 )
 def test_the_three_thresholds_in_every_order(out, two_way, into, expected):
-    policy = make_policy(two_way, bound("sensitivity", out), bound("specificity", into))
-    assert (policy.lower, policy.threshold, policy.upper) == expected
-    # what was promised: nothing is cleared above rule-out, nothing called below rule-in
-    assert policy.lower <= out
-    assert policy.upper >= into
+    decision = plain(out, two_way, into)
+    assert (decision.lower, decision.threshold, decision.upper) == expected
+    assert decision.lower <= out
+    assert decision.upper >= into
+    assert decision.refer_band == ((expected[0], expected[2]) if expected[0] < expected[2] else None)
 
 
 def test_shares_of_each_class_by_hand():
-    policy = Policy(0.2, 0.5, 0.8, bound("sensitivity", 0.2), bound("specificity", 0.8))
-    scores, labels = np.array([0.1, 0.2, 0.79, 0.8, 0.19, 0.5, 0.9]), np.array([0, 0, 0, 0, 1, 1, 1])
-    assert policy.answers(scores).tolist() == [0, 1, 1, 2, 0, 1, 2]
-    shares = policy_shares(policy, scores, labels)
-    assert [shares["NORMAL"][name]["count"] for name in SHARES] == [1, 2, 1]
-    assert [shares["PNEUMONIA"][name]["value"] for name in SHARES] == [1 / 3] * 3
+    decision = plain(0.2, 0.5, 0.8)
+    scores = scores_of([0.1, 0.21, 0.79, 0.81], [0.19, 0.5, 0.9])
+    record = policy_record(scores, decision)
+    assert [record[key] for key in ("lower", "threshold", "upper")] == [0.2, 0.5, 0.8]
+    assert [record["NORMAL"][name]["count"] for name in SHARES] == [1, 2, 1]
+    assert record["NORMAL"]["n"] == 4
+    assert [record["PNEUMONIA"][name]["value"] for name in SHARES] == [1 / 3] * 3
     # Wilson for 1 of 4: (0.25 + z^2/8 -+ z sqrt(0.1875/4 + z^2/64)) / (1 + z^2/4), z = 1.959964
-    assert shares["NORMAL"]["cleared"]["interval"] == pytest.approx([0.0455873, 0.6993582], abs=1e-6)
-    assert policy_shares(policy, scores[:4], labels[:4])["PNEUMONIA"]["called"]["value"] is None
+    assert record["NORMAL"]["cleared"]["interval"] == pytest.approx([0.0455873, 0.6993582], abs=1e-6)
+    assert policy_sentence(record).startswith(
+        "Of normal pictures, 25.0 % (4.6 to 69.9) are cleared, 50.0 % (15.0 to 85.0) referred and 25.0 % (4.6 to 69.9) "
+        "called pneumonia; of pictures with pneumonia, 33.3 %"
+    )
+    normal = policy_record(scores.select(scores.labels == 0), decision)
+    assert normal["PNEUMONIA"]["called"] == {"count": 0, "value": None, "interval": None, "cluster_interval": None}
+    assert "with pneumonia" not in policy_sentence(normal)
+
+
+def test_patients_are_drawn_whole_for_the_cluster_interval():
+    """Two normal patients of 20 equal pictures: 0, 1/2 or 1 of them cleared, each draw with 1/4, 1/2 and 1/4."""
+    scores = scores_of([0.1] * 20 + [0.9] * 20, [0.9])
+    owners = ["a"] * 20 + ["b"] * 20 + ["c"]
+    record = policy_record(replace(scores, patients=owners), plain(0.2, 0.5, 0.8))
+    assert record["NORMAL"]["cleared"]["cluster_interval"] == [0.0, 1.0]
+    low, high = record["NORMAL"]["cleared"]["interval"]
+    assert 0.3 < low < 0.5 < high < 0.7
+
+
+def test_decision_record_page_and_table_agree(tmp_path):
+    scores = make_scores(500, seed=3, separation=1.0)
+    decision = fit_decision(scores)
+    assert decision.lower < decision.upper
+    decision.save(tmp_path)
+    assert Decision.load(tmp_path) == decision
+    content = json.loads((tmp_path / "decision.json").read_text())
+    assert content["schema_version"] == "1.1"
+    assert content["refer_band"] == [content["policy"]["lower"], content["policy"]["upper"]]
+    record = evaluation_record(scores, decision)["policy"]
+    assert content["policy"] == record  # the calibration pictures are the same here, and so is the seed
+
+    (tmp_path / "scores").mkdir()
+    scores.to_csv(tmp_path / "scores" / "test.csv")
+    shown = HeldOut.load(tmp_path, decision).at(decision.threshold, decision.bounds_at(decision.threshold)).shares
+    assert policy_sentence(shown) == policy_sentence(record)
+
+    counted = {label: dict.fromkeys(SHARES, 0) for label in LABELS}
+    by_answer = {"PNEUMONIA NOT LIKELY": "cleared", "REFER TO A RADIOLOGIST": "referred", "PNEUMONIA LIKELY": "called"}
+    for logits, label in zip(scores.logits.tolist(), scores.labels.tolist(), strict=True):
+        prediction = Prediction.make(
+            rule=decision,
+            logits=logits,
+            threshold=None,
+            name="x.png",
+            class_activation_map=None,
+            findings=(),
+            model_id="m",
+            model_hash="0" * 64,
+            engine="torch-f32",
+            timing=Timing(0, 0, 0, 0),
+        )
+        assert prediction.to_row()["answer"] == prediction.to_dict()["answer"] == prediction.answer
+        assert prediction.to_row()["decision"] == prediction.to_dict()["decision"]
+        counted[LABELS[label]][by_answer[prediction.answer]] += 1
+        assert prediction.answer != "PNEUMONIA LIKELY" or prediction.decision == "PNEUMONIA"
+        assert prediction.answer != "PNEUMONIA NOT LIKELY" or prediction.decision == "NORMAL"
+    for label in LABELS:
+        assert counted[label] == {share: record[label][share]["count"] for share in SHARES}
+    for share in SHARES:
+        entry = record["NORMAL"][share]
+        assert entry["interval"] == list(wilson(entry["count"], record["NORMAL"]["n"]))
+
+
+def test_the_fit_is_the_same_whatever_the_order_of_the_pictures_scores():
+    """Temperature and bias move no picture over a bound: the shares are those of the ranks."""
+    scores = make_scores(400)
+    decision = fit_decision(scores)
+    probability = probability_of(scores, decision)
+    normal = probability[scores.labels == 0]
+    assert decision.shares["NORMAL"]["cleared"]["count"] == int((normal < decision.lower).sum())
+    assert decision.shares["NORMAL"]["called"]["count"] == int((normal >= decision.upper).sum())
 
 
 def test_exact_rule_fails_in_at_most_5_per_cent_of_calibration_sets():
@@ -113,7 +265,7 @@ def test_exact_rule_fails_in_at_most_5_per_cent_of_calibration_sets():
     for _ in range(sets):
         scores = norm.cdf(rng.normal(size=230))
         for kind in broken:
-            threshold = fit_bound(scores, np.arange(230), kind=kind, target=0.95).threshold
+            threshold = fitted(scores, kind=kind).threshold
             rate = 1 - threshold if kind == "sensitivity" else threshold  # the scores are uniform
             broken[kind] += rate < 0.95
     # 230 patients allow 5 errors (0.029; with 6 it is 0.056): broken where at most 5 lie on the wrong side of 0.95
@@ -131,7 +283,7 @@ def test_block_rule_fails_in_a_new_block_in_at_most_one_of_b_plus_one():
         scores = norm.cdf((rng.normal(size=(count + 1, size)) + shifts[:, None] - 2) / 2)
         seen, names = scores[:count].ravel(), np.repeat([f"block {number}" for number in range(count)], size)
         for rule, blocks in (("exact rule alone", None), ("worst block too", names)):
-            found = fit_bound(seen, np.arange(len(seen)), kind="specificity", target=target, blocks=blocks)
+            found = fitted(seen, blocks, kind="specificity", target=target)
             broken[rule] += np.sum(scores[count] >= found.threshold) > size * (1 - target)
     assert broken["exact rule alone"] / sets > 0.25
     assert broken["worst block too"] / sets <= 1 / (count + 1) + 3 * np.sqrt(0.1 * 0.9 / sets)
@@ -153,20 +305,20 @@ def test_cross_fitted_scores_keep_the_rate_on_average_and_the_shipped_model_if_i
         labels = np.arange(patients) % 2
         features = rng.normal(size=(patients, width)) + np.where(labels[:, None] == 1, direction, -direction)
 
-        def fitted(rows: np.ndarray, x: np.ndarray = features, y: np.ndarray = labels) -> np.ndarray:
+        def ridge_of(rows: np.ndarray, x: np.ndarray = features, y: np.ndarray = labels) -> np.ndarray:
             ridge = x[rows].T @ x[rows] + 5 * np.eye(width)
             return np.linalg.solve(ridge, x[rows].T @ (2.0 * y[rows] - 1))
 
         folds = rng.integers(0, 5, patients)
         squash = norm.cdf
-        shipped = fitted(np.arange(patients))
+        shipped = ridge_of(np.arange(patients))
         held_out = np.empty(patients)
         for fold in range(5):
-            held_out[folds == fold] = squash(features[folds == fold] @ fitted(np.flatnonzero(folds != fold)))
+            held_out[folds == fold] = squash(features[folds == fold] @ ridge_of(np.flatnonzero(folds != fold)))
         normal = np.flatnonzero(labels == 0)
         served = squash(new @ shipped)
         for kind, values in (("crossed", held_out), ("naive", squash(features @ shipped))):
-            threshold = fit_bound(values[normal], normal, kind="specificity", target=0.9).threshold
+            threshold = fitted(values[normal], kind="specificity", target=0.9).threshold
             failed = float(np.mean(served < threshold)) < 0.9
             crossed, naive = crossed + (failed and kind == "crossed"), naive + (failed and kind == "naive")
     assert crossed / sets <= 0.1
