@@ -83,3 +83,19 @@ def test_questions_and_findings() -> None:
     expected = "- **Which head?** Reference: plain.\n- **Which size?** None."
     assert readme.experiments(document) == expected
     assert readme.audit({"findings": [{"text": "One."}, {"text": "Two."}]}) == "- One.\n- Two."
+
+
+def test_the_policys_table_is_there_where_the_record_has_it() -> None:
+    share = {"count": 1, "value": 0.25, "interval": [0.0455873, 0.6993582]}
+    policy = {label: {"n": 4, **dict.fromkeys(("cleared", "referred", "called"), share)} for label in readme.LABELS}
+    metrics = {"test": {"old": {}, "new": {"policy": policy}}}
+    cells = " | ".join(["25.0 % (4.6 to 69.9)"] * 3)
+    assert readme.policy_table(metrics).splitlines() == [
+        "| rendering | label | cleared | referred | called |",
+        "| --- | --- | --- | --- | --- |",
+        f"| new | NORMAL | {cells} |",
+        f"| new | PNEUMONIA | {cells} |",
+    ]
+    one = "25.0 % (4.6 to 69.9) are cleared, 25.0 % (4.6 to 69.9) referred and 25.0 % (4.6 to 69.9) called pneumonia"
+    assert readme.policy_sentences(metrics) == f"On new: Of normal pictures, {one}; of pictures with pneumonia, {one}."
+    assert readme.policy_table({"test": {"old": {}}}) == readme.policy_sentences({"test": {"old": {}}}) == ""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR, LABELS
-from hf_model.wording import POINTS, SHARES, counted, decimal, percent, rate, ratio
+from hf_model.wording import POINTS, SHARES, counted, decimal, percent, policy_sentence, rate, ratio
 
 ROOT = Path(__file__).parents[2]
 RATES = ("sensitivity", "specificity", "accuracy")
@@ -63,6 +63,15 @@ def policy_table(metrics: dict[str, Any]) -> str:
         for label in LABELS
     ]
     return _table(["rendering", "label", *SHARES], rows) if rows else ""
+
+
+def policy_sentences(metrics: dict[str, Any]) -> str:
+    """The same in one paragraph, a sentence for each rendering."""
+    return " ".join(
+        f"On {name}: {policy_sentence(record['policy'])}"
+        for name, record in metrics["test"].items()
+        if "policy" in record
+    )
 
 
 def guarantees(metrics: dict[str, Any]) -> str:
@@ -123,7 +132,7 @@ def blocks() -> dict[str, str]:
         (ROOT / "docs" / "experiments" / name).read_text(encoding="utf-8") for name in ("short.md", "full.md")
     )
     return {
-        "results": "\n\n".join(filter(None, (results(metrics), policy_table(metrics)))),
+        "results": "\n\n".join(filter(None, (results(metrics), policy_sentences(metrics)))),
         "operating-points": "\n\n".join(filter(None, (operating_points(metrics), policy_table(metrics)))),
         "guarantees": guarantees(metrics),
         "robustness": robustness(metrics),

@@ -147,11 +147,7 @@ def recorded(
 def _recorded_shares(
     policy: dict[str, Any] | None, bounds: tuple[float, float] | None
 ) -> dict[str, dict[str, Rate]] | None:
-    if not policy or bounds is None:
-        return None
-    if not all(
-        math.isclose(policy[key], end, abs_tol=1e-9) for key, end in zip(("lower", "upper"), bounds, strict=True)
-    ):
+    if not policy or bounds is None or max(abs(policy["lower"] - bounds[0]), abs(policy["upper"] - bounds[1])) > 1e-9:
         return None
     return {
         label: {share: Rate(policy[label][share]["count"], policy[label]["n"]) for share in SHARES} for label in LABELS

@@ -36,7 +36,9 @@ def _unbroken(write: Callable[..., str]) -> Callable[..., str]:
     return written
 
 
-TEMPLATES.filters |= {name: _unbroken(TEMPLATES.filters[name]) for name in ("percent", "setting", "rate", "interval")}
+TEMPLATES.filters |= {
+    name: _unbroken(TEMPLATES.filters[name]) for name in ("percent", "setting", "rate", "interval", "policy_sentence")
+}
 percent: Callable[[float], str] = TEMPLATES.filters["percent"]
 """``hf_model.wording.percent`` for labels that are not in a template."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hf_model.inference.classifier import Classifier
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.scores import Scores
+from hf_model.wording import policy_sentence
 
 
 def recalibrate(*words: object) -> int:
@@ -44,6 +46,25 @@ def test_recalibration_changes_the_decision_and_nothing_else(checkpoint, picture
     )
     assert probability.probability == pytest.approx(decision.probability(*local.logits[0].tolist()), abs=1e-5)
     assert np.isfinite(local.logits).all()
+
+
+def test_the_options_of_the_policy_reach_the_fit(checkpoint, pictures, tmp_path, capsys):
+    new, words = tmp_path / "local", ("--rule_out_sensitivity", 0.7, "--rule_in_specificity", 0.6)
+    assert recalibrate("--checkpoint", checkpoint, "--dataset", pictures / "elsewhere", "--output", new, *words) == 0
+    decision, local = Decision.load(new), Scores.from_csv(new / "scores" / "calibration.csv")
+    assert decision == replace(
+        fit_decision(local, rule_out_sensitivity=0.7, rule_in_specificity=0.6), provenance=decision.provenance
+    )
+    assert (decision.points["rule_out"].target, decision.points["rule_in"].target) == (0.7, 0.6)
+    printed = capsys.readouterr().out
+    assert f"Policy: not likely below {decision.lower:.4f}, likely from {decision.upper:.4f} on" in printed
+    assert policy_sentence(decision.shares) in printed
+    assert decision.provenance["guarantee"] in printed
+    assert decision.provenance["scores"] == "held-out"
+    found = json.loads((new / "metrics.json").read_text())
+    assert found["calibration"]["policy"]["NORMAL"] == decision.shares["NORMAL"]
+    assert found["test"]
+    assert all(record["policy"]["upper"] == decision.upper for record in found["test"].values())
 
 
 def test_recalibration_refuses_what_proves_nothing(checkpoint, pictures, tmp_path, capsys):

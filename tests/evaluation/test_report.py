@@ -10,6 +10,7 @@ from generated import make_scores
 
 from hf_model.evaluation.report import ReportInput, build, page, terminal_table
 from hf_model.metrics.operating_point import fit_decision
+from hf_model.wording import SHARES
 
 RECORD = {"n": 40, "patients": 30, "normal": 10, "pneumonia": 30, "prevalence": 0.75}
 LEAK = {"clean": False, "allowed": True, "counts": {"patients": 2, "pixels": 1, "near": 0}, "unknown_patients": 0}
@@ -65,7 +66,7 @@ def test_text_is_escaped_and_a_point_without_a_threshold_says_what_it_needs(cont
     assert "<h1>Evaluation of mine &amp; yours on chests</h1>" in html
     assert "<code>evaluate &lt;all&gt;</code>" in html
     assert content["decision"]["points"]["rule_out"]["threshold"] is None
-    assert "Rule-out:</strong> there is no threshold. Calibration had 60 patients for it, and at least 299" in html
+    assert "Rule-out:</strong> there is no threshold. Calibration had 60 patients for it, and at least 149" in html
     assert "Rule-out" not in html.split('<h2 id="points">')[1]
 
 
@@ -78,3 +79,31 @@ def test_the_terminal_shows_what_the_record_holds(content) -> None:
     assert lines[3].split()[:2] == ["threshold", f"{at['threshold']:.4f}"]
     assert expected in lines[3]
     assert [line.split()[0] for line in lines[4:6]] == ["larger", "0.5"]
+
+
+def test_the_policy_is_shown_as_three_shares_of_each_class() -> None:
+    scores = make_scores(600, separation=1.0)
+    decision = fit_decision(scores)
+    content = build(ReportInput(FACTS, decision, scores))
+    html = page(content, {}, [])
+    section = html.split('<h2 id="policy">')[1].split("</section>")[0]
+    assert f"Below {decision.lower:.4f} the answer is" in section
+    for label, words in (("NORMAL", "Normal"), ("PNEUMONIA", "Pneumonia")):
+        entry = content["record"]["policy"][label]
+        assert f'<th scope="row">{words}</th><td>{entry["n"]}</td><td>' in section
+        assert sum(entry[share]["count"] for share in SHARES) == entry["n"]
+        for share in SHARES:
+            low, high = entry[share]["interval"]
+            assert f"{100 * entry[share]['count'] / entry['n']:.1f} %" in section
+            assert f"{100 * low:.1f} to {100 * high:.1f} %" in section
+    assert decision.provenance["guarantee"] in html
+    assert f"wrong side of the upper threshold, {decision.upper:.4f} (called pneumonia)" in html
+    assert f"policy, lower {decision.lower:.4f}, upper {decision.upper:.4f}: Of normal pictures, " in (
+        terminal_table(content)
+    )
+
+
+def test_a_record_without_a_policy_has_no_section_for_it(content) -> None:
+    old = content | {"record": {key: value for key, value in content["record"].items() if key != "policy"}}
+    assert '<h2 id="policy">' not in page(old, {}, [])
+    assert "policy" not in terminal_table(old)

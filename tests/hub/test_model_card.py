@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 from card_run_files import metrics, other_hospital, write_run
+from generated import make_scores
 from huggingface_hub import ModelCard
 
 from hf_model.hub import model_card
 from hf_model.hub.model_card import CHECKLIST, NOT, build_card, write_card
 from hf_model.hub.push import check_card
 from hf_model.metrics.decision import DecisionError
+from hf_model.metrics.operating_point import fit_decision
+from hf_model.metrics.policy import policy_record
+from hf_model.wording import policy_sentence, rate
 
 EXPECTED = Path(__file__).with_name("expected_card.txt")
 TEMPLATE = Path(model_card.__file__).with_suffix(".md.jinja")
@@ -202,6 +206,23 @@ def test_a_default_point_without_a_threshold_says_what_is_used(tmp_path):
     content["points"]["default"]["threshold"] = None
     (folder / "decision.json").write_text(json.dumps(content))
     assert "\n- So the threshold in use is 0.5, and nothing is guaranteed for it.\n" in build_card(folder)
+
+
+def test_the_policy_is_said_as_three_shares_of_each_class(tmp_path):
+    scores = make_scores(600, separation=1.0)
+    decision = fit_decision(scores)
+    found = policy_record(scores, decision)
+    content = metrics()
+    content["test"]["xray"]["policy"] = found
+    folder = write_run(tmp_path, content)
+    decision.save(folder)
+    card = build_card(folder)
+    assert f"- {decision.provenance['guarantee']}\n" in card
+    assert f"on which the thresholds were fitted: {policy_sentence(decision.shares)}\n" in card
+    assert f"cleared below {decision.lower:.4f}, called pneumonia from {decision.upper:.4f} on" in card
+    for label in ("NORMAL", "PNEUMONIA"):
+        shares = " | ".join(rate(found[label][share]) for share in ("cleared", "referred", "called"))
+        assert card.count(f"| {label} | {found[label]['n']:,} | {shares} |") == 1  # the other rendering has no record
 
 
 def test_several_openings_of_the_test_split_are_counted(tmp_path):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from hf_model.config import CHECKPOINT_DIR
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, DecisionError, OperatingPoint, sigmoid
 
 
@@ -159,3 +160,33 @@ def test_the_sentence_of_a_point():
 def test_importing_the_module_loads_the_standard_library_only():
     code = "import sys, hf_model.metrics.prevalence; print(sorted({'numpy', 'scipy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+OLD = CHECKPOINT_DIR / "decision.json"
+
+
+def test_a_file_before_the_policy_gives_lower_and_upper_as_its_refer_band():
+    content = json.loads(OLD.read_text()) | {"schema_version": "1.0"}
+    content = {key: value for key, value in content.items() if key != "policy"}
+    made = Decision.from_dict(content)
+    assert [made.lower, made.upper] == content["refer_band"]
+    assert (made.shares, made.points["rule_out"].blocks, made.points["rule_in"].binding) == ({}, None, None)
+    assert "block" not in made.points["rule_out"].describe()
+    assert made.bounds_at(0.9) == (content["refer_band"][0], 0.9)
+    assert Decision.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+def test_without_both_bounds_nobody_is_referred():
+    for made in (decision(None, 0.3, 0.7), decision(0.1, 0.3, None), Decision()):
+        assert not made.has_policy
+        assert made.lower == made.upper == made.threshold
+
+
+@pytest.mark.parametrize("blocks", [["a"], {"a": 3}, {"a": [20]}, {"a": [20, 21]}, {"a": [20, 0.5]}])
+def test_wrong_blocks_are_refused(blocks):
+    content = decision(0.1, 0.3, 0.7).to_dict()
+    content["points"]["rule_in"]["blocks"] = blocks
+    with pytest.raises(DecisionError, match=r"points\.rule_in\.blocks"):
+        Decision.from_dict(content)
+    with pytest.raises(DecisionError, match="policy should be a JSON object"):
+        Decision.from_dict(decision(0.1, 0.3, 0.7).to_dict() | {"policy": []})

@@ -56,3 +56,25 @@ def test_a_shift_is_found_with_its_size(scores):
     assert found["calibration_slope"] == pytest.approx(1.0, abs=0.01)
     assert (same["normal"]["shift"], same["normal"]["ks"]) == (0.0, 0.0)
     assert "normal pictures score 1.50 higher" in found["sentence"]
+
+
+def test_the_policys_promises_are_checked_at_lower_and_upper():
+    """A two-way threshold below rule-out brings lower down: what is in force is checked, and said."""
+    points = {
+        "default": OperatingPoint("default", "sensitivity", 0.99, 0.95, 0.3, 300, 299, 0, 0, 0.99),
+        "rule_out": OperatingPoint("rule_out", "sensitivity", 0.98, 0.95, 0.4, 300, 149, 2, 2, 0.98),
+        "rule_in": OperatingPoint("rule_in", "specificity", 0.95, 0.95, 0.7, 300, 59, 8, 8, 0.95),
+    }
+    decision = Decision(1.0, 0.0, 0.5, points)
+    probability = np.r_[np.full(2, 0.2), np.full(3, 0.35), np.full(95, 0.9), np.full(96, 0.1), np.full(4, 0.8)]
+    logits = np.stack([np.zeros(200), np.log(probability / (1 - probability))], axis=1)
+    names = [str(row) for row in range(200)]
+    found = check_guarantees(Scores(logits, np.r_[np.ones(100), np.zeros(100)], names, names), decision)
+    assert (found["rule_out"]["threshold"], found["rule_out"]["errors"]) == (0.3, 2)
+    assert (found["rule_in"]["threshold"], found["rule_in"]["errors"]) == (0.7, 4)
+    assert (
+        "2 of 100 patients with pneumonia fall on the wrong side of the lower threshold, 0.3000 (cleared), a"
+        in (found["rule_out"]["sentence"])
+    )
+    assert "the upper threshold, 0.7000 (called pneumonia), a specificity of 96.0 %" in found["rule_in"]["sentence"]
+    assert "fall on the wrong side of 0.3000, a sensitivity" in found["default"]["sentence"]

@@ -143,3 +143,16 @@ def test_uncalibrated_checkpoint_has_no_post_test_probability() -> None:
     assert "the checkpoint is not calibrated" in panel
     assert "data-post-test" not in panel
     assert "data-ppv" not in panel
+
+
+def test_the_card_says_what_the_policy_does_with_each_class() -> None:
+    shares = {
+        "NORMAL": {"cleared": Rate(31, 234), "referred": Rate(158, 234), "called": Rate(45, 234)},
+        "PNEUMONIA": {"cleared": Rate(0, 390), "referred": Rate(4, 390), "called": Rate(386, 390)},
+    }
+    card = answer_view(predicted(0.5, decision()), Performance(0.4, Rate(386, 390), Rate(177, 234), shares))
+    # Wilson 95 %: 31 of 234 is 0.1325 (0.0949 to 0.1819)
+    assert "Of normal pictures, 13.2\u00a0% (9.5 to 18.2) are cleared, 67.5\u00a0% (" in card
+    assert "of pictures with pneumonia, 0.0\u00a0% (0.0 to 1.0) are cleared, 1.0\u00a0% (" in card
+    without = answer_view(predicted(0.5, decision()), Performance(0.4, Rate(386, 390), Rate(177, 234)))
+    assert "are cleared" not in without

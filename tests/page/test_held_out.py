@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.held_out import HeldOut, Rate, recorded
+from hf_model.metrics.policy import policy_record
 from hf_model.metrics.scores import Scores
 
 
@@ -59,3 +60,32 @@ def test_missing_scores_and_broken_scores(tmp_path: Path) -> None:
     (tmp_path / "scores" / "test.csv").write_text("label,logit_normal,logit_pneumonia\n1,0.2,oops\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"test\.csv, line 2: not a row of scores"):
         HeldOut.load(tmp_path, Decision())
+
+
+def test_shares_are_counted_or_read_from_the_record_of_this_very_policy(checkpoint_folder: Path) -> None:
+    decision = Decision.load(checkpoint_folder)
+    scores = Scores.from_csv(checkpoint_folder / "scores" / "test.csv")
+    record = policy_record(scores, decision)
+    bounds = (decision.lower, decision.upper)
+    counted = HeldOut.load(checkpoint_folder, decision).at(decision.threshold, bounds).shares
+    metrics = json.loads((checkpoint_folder / "metrics.json").read_text())
+    first = next(iter(metrics["test"].values()))
+    first["policy"] = record
+    assert recorded(metrics, decision.threshold, bounds).shares == counted
+    for label, shares in counted.items():
+        assert [rate.hits for rate in shares.values()] == [record[label][name]["count"] for name in shares]
+        assert sum(rate.hits for rate in shares.values()) == record[label]["n"]
+        for name, rate in shares.items():
+            assert rate.interval == pytest.approx(record[label][name]["interval"], abs=1e-12)
+    assert recorded(metrics, decision.threshold, (decision.lower, 0.999)).shares is None
+    del first["policy"]
+    assert recorded(metrics, decision.threshold, bounds).shares is None
+
+
+def test_shares_by_hand() -> None:
+    held_out = HeldOut(sick=(0.1, 0.2, 0.5, 0.9), healthy=(0.05, 0.2, 0.6))
+    shares = held_out.at(0.5, (0.2, 0.6)).shares
+    assert [rate.hits for rate in shares["NORMAL"].values()] == [1, 1, 1]
+    assert [rate.hits for rate in shares["PNEUMONIA"].values()] == [1, 2, 1]
+    two_way = held_out.at(0.5).shares
+    assert [rate.hits for rate in two_way["PNEUMONIA"].values()] == [2, 0, 2]

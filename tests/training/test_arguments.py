@@ -15,6 +15,7 @@ def test_defaults() -> None:
     assert data.dataset == "hf-vision/chest-xray-pneumonia"
     assert model.base_model == "efficientnet-lite0"
     assert decision.target_sensitivity == 0.95
+    assert (decision.rule_out_sensitivity, decision.rule_in_specificity, decision.confidence) == (0.98, 0.95, 0.95)
     assert augmentation.mixup == 0.3
     assert training.load_best_model_at_end
     assert not training.push_to_hub
@@ -33,6 +34,8 @@ def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path, suffix:
     [
         (["--rotation", "-1"], "--rotation -1.0: must not be negative"),
         (["--target_sensitivity", "1.2"], "--target_sensitivity 1.2"),
+        (["--rule_out_sensitivity", "1"], "--rule_out_sensitivity 1.0"),
+        (["--rule_in_specificity", "0.2"], "--rule_in_specificity 0.2"),
         (["--unfreeze_blocks", "some"], "--unfreeze_blocks some"),
         (["--precision", "fp8"], "--precision fp8"),
         (["--calibration_fraction", "0.6"], "--calibration_fraction 0.6"),
