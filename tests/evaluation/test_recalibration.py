@@ -13,6 +13,7 @@ from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.scores import Scores
+from hf_model.wording import SHARES
 
 
 def test_too_few_patients_are_refused_with_the_number_needed():
@@ -41,6 +42,9 @@ def test_a_recalibrated_checkpoint_keeps_its_weights_and_renews_its_figures(tmp_
     assert Decision.load(target) == new != old
     renewed = json.loads((target / "metrics.json").read_text())
     assert renewed["test"]["chest-set"]["points"]["default"]["threshold"] == new.threshold
+    policy = renewed["test"]["chest-set"]["policy"]
+    assert [policy["lower"], policy["upper"]] == [new.lower, new.upper]
+    assert sum(policy["NORMAL"][share]["count"] for share in SHARES) == policy["NORMAL"]["n"] == sum(test.labels == 0)
     assert "renderings" not in renewed
     assert renewed["test_openings"] == [{"count": 1}]
     assert renewed["recalibration"]["before"]["threshold"] == old.threshold

@@ -90,7 +90,7 @@ def test_the_policy_is_shown_as_three_shares_of_each_class() -> None:
     assert f"Below {decision.lower:.4f} the answer is" in section
     for label, words in (("NORMAL", "Normal"), ("PNEUMONIA", "Pneumonia")):
         entry = content["record"]["policy"][label]
-        assert f'<th scope="row">{words}</th><td>{entry["n"]}</td><td>' in section
+        assert f'<th scope="row">{words}</th><td>{entry["n"]:,}</td><td>' in section
         assert sum(entry[share]["count"] for share in SHARES) == entry["n"]
         for share in SHARES:
             low, high = entry[share]["interval"]
