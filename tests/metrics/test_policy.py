@@ -251,15 +251,18 @@ def test_decision_record_page_and_table_agree(tmp_path):
 def test_exact_rule_fails_in_at_most_5_per_cent_of_calibration_sets():
     """The true rate, known from the scores' distribution, is below the target in at most 1 - confidence of them."""
     rng, broken, sets = np.random.default_rng(5), {"sensitivity": 0, "specificity": 0}, 1500
+    with_blocks, blocks = dict.fromkeys(broken, 0), [f"block {row // 58}" for row in range(230)]
     for _ in range(sets):
         scores = norm.cdf(rng.normal(size=230))
         for kind in broken:
-            threshold = fitted(scores, kind=kind).threshold
-            rate = 1 - threshold if kind == "sensitivity" else threshold  # the scores are uniform
-            broken[kind] += rate < 0.95
+            for counts, given in ((broken, None), (with_blocks, blocks)):
+                threshold = fitted(scores, given, kind=kind).threshold
+                rate = 1 - threshold if kind == "sensitivity" else threshold  # the scores are uniform
+                counts[kind] += rate < 0.95
     # 230 patients allow 5 errors (0.029; with 6 it is 0.056): broken where at most 5 lie on the wrong side of 0.95
     expected = binom.cdf(5, 230, 0.05)
-    for count in broken.values():
+    for kind, count in broken.items():
+        assert with_blocks[kind] < count  # the worst block only makes a bound more cautious
         assert abs(count / sets - expected) < 3 * np.sqrt(expected * (1 - expected) / sets)
 
 
