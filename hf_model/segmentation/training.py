@@ -1,0 +1,109 @@
+"""Train the lung segmentation network on people's outlines, and measure it on held-out patients."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from hf_model.segmentation.examples import ExampleBatches, OutlinedPictures
+from hf_model.segmentation.network import LungNetwork, LungNetworkConfig
+from hf_model.segmentation.outline import TURNS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LungTraining:
+    """Options of one training.
+
+    average: weights given out are an exponential moving average with this decay. view_weight: of the view's loss
+    beside the outline's.
+    """
+
+    epochs: float = 40
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.02
+    average: float = 0.998
+    view_weight: float = 0.05
+    seed: int = 42
+
+
+def segmentation_loss(outline: Tensor, view: Tensor, target: Tensor, views: Tensor, view_weight: float) -> Tensor:
+    """Binary cross-entropy plus soft Dice of the outline, plus cross-entropies of the view.
+
+    outline: logits (N, 1, h, w). target: the same shape, 0 to 1. view: logits (N, 6). views: int64 (N, 3).
+    """
+    probability = outline.sigmoid()
+    overlap = (probability * target).sum((1, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
+    pixels = F.binary_cross_entropy_with_logits(outline, target)
+    turns = len(TURNS)
+    seen = F.cross_entropy(view[:, :turns], views[:, 0])
+    seen = seen + F.binary_cross_entropy_with_logits(view[:, turns:], views[:, 1:].float())
+    return pixels + dice.mean() + view_weight * seen
+
+
+def train_network(
+    pictures: OutlinedPictures,
+    rows: np.ndarray,
+    config: LungNetworkConfig,
+    options: LungTraining,
+    *,
+    workers: int = 1,
+    each_epoch: Callable[[int, LungNetwork], None] | None = None,
+) -> LungNetwork:
+    """Train on the given rows; the averaged weights, in evaluation mode."""
+    torch.manual_seed(options.seed)
+    network = LungNetwork(config).to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    steps = max(1, math.ceil(options.epochs * len(rows) / options.batch_size))
+    batches = ExampleBatches(pictures, rows, config.size, config.map_size, steps, options.batch_size, options.seed)
+    loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.learning_rate, total_steps=steps, pct_start=0.1, div_factor=10, final_div_factor=100
+    )
+    an_epoch = max(1, len(rows) // options.batch_size)
+    started, losses = time.perf_counter(), []
+    network.train()
+    for step, (grey, target, views) in enumerate(tqdm(loader, desc="lungs", mininterval=10)):
+        outline, view = network(grey.contiguous(memory_format=torch.channels_last))
+        loss = segmentation_loss(outline, view, target, views, options.view_weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        _average(averaged, network, min(options.average, (step + 1) / (step + 10)))
+        losses.append(loss.item())
+        if (step + 1) % an_epoch == 0:
+            mean = np.mean(losses[-an_epoch:])
+            logger.info("epoch %d: loss %.4f, %.0f s", (step + 1) // an_epoch, mean, time.perf_counter() - started)
+            if each_epoch is not None:
+                each_epoch((step + 1) // an_epoch, averaged)
+    return averaged
+
+
+@torch.no_grad()
+def _average(averaged: LungNetwork, network: LungNetwork, decay: float) -> None:
+    """Weights and BatchNorm statistics alike, one step of the moving average."""
+    for mean, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(new, 1 - decay)
+        else:
+            mean.copy_(new)
