@@ -69,13 +69,15 @@ def _train(arguments: argparse.Namespace) -> dict:
 
     from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
     from hf_model.evaluation.lungs import measure
+    from hf_model.inference.engines.machine import usable_cores
     from hf_model.inference.lungs import FIGURES, LungSegmenter, export_network
     from hf_model.radiograph.preprocess import Preprocessing
     from hf_model.segmentation.examples import join_outlines, read_outlines
     from hf_model.segmentation.network import LungNetworkConfig, save_network
     from hf_model.segmentation.training import LungTraining, train_network
+    from hf_model.segmentation.weights import ATTRIBUTION
     from hf_model.training.arguments import DataArguments
-    from hf_model.training.machine import describe_machine, keep_memory, loader_workers
+    from hf_model.training.machine import best_precision, describe_machine, keep_memory, loader_workers
 
     started = time.perf_counter()
     keep_memory()
@@ -87,8 +89,12 @@ def _train(arguments: argparse.Namespace) -> dict:
     rows, held_out = pictures.rows(TRAIN), pictures.rows(VALIDATION, CALIBRATION)
     if not len(rows) or not len(held_out):
         raise ValueError(f"--outlines: {len(rows)} pictures to train on and {len(held_out)} held out; both are needed.")
-    training = LungTraining(**({} if arguments.epochs is None else {"epochs": arguments.epochs}), seed=arguments.seed)
-    network = train_network(pictures, rows, LungNetworkConfig(), training, workers=loader_workers())
+    chosen = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    training = LungTraining(**chosen, bf16=best_precision() == "bf16", seed=arguments.seed)
+    workers = loader_workers()
+    # more threads than cores wait for one another at every layer
+    torch.set_num_threads(max(1, usable_cores() - workers))
+    network = train_network(pictures, rows, LungNetworkConfig(), training, workers=workers)
     seconds = time.perf_counter() - started
     folder = Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +108,7 @@ def _train(arguments: argparse.Namespace) -> dict:
     save_network(network, folder, about)
     export_network(folder)
     record = {
+        "attribution": ATTRIBUTION,
         "training": about,
         "weights": sum(weight.numel() for weight in network.parameters()),
         "seconds": seconds,

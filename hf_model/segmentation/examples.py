@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,29 +99,31 @@ def join_outlines(data: DevelopmentData, outlines: dict[str, np.ndarray]) -> Out
 
 
 class ExampleBatches(torch.utils.data.Dataset):
-    """Batch ``n`` of training: (grey float (B, 1, S, S) 0 to 255, outline (B, 1, s, s) 0 to 1, view int64 (B, 3)).
+    """Batch ``n`` of training: (grey float (B, 1, S, S) 0 to 255, outline (B, 1, S/2, S/2) 0 to 1, view int64 (B, 3)).
+
+    sizes: the side S of each batch; there are as many batches.
 
     ``view`` holds quarter turns counter-clockwise, inverted (0 or 1) and mirrored (0 or 1). A batch is a function of
     the seed and its number; every picture is shown once an epoch, in a rendering drawn at random.
     """
 
     def __init__(
-        self, pictures: OutlinedPictures, rows: np.ndarray, size: int, map_size: int, steps: int, batch: int, seed: int
+        self, pictures: OutlinedPictures, rows: np.ndarray, sizes: Sequence[int], batch: int, seed: int
     ) -> None:
-        self.pictures, self.rows, self.size, self.map_size = pictures, rows, size, map_size
-        self.steps, self.batch, self.seed = steps, batch, seed
+        self.pictures, self.rows, self.sizes, self.batch, self.seed = pictures, rows, sizes, batch, seed
         self._greys = Augmenter(GREYS)
 
     def __len__(self) -> int:
-        return self.steps
+        return len(self.sizes)
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([self.seed, step])
-        grey = np.empty((self.batch, self.size, self.size), np.uint8)
-        outline = np.empty((self.batch, self.map_size, self.map_size), np.uint8)
+        size = self.sizes[step]
+        grey = np.empty((self.batch, size, size), np.uint8)
+        outline = np.empty((self.batch, size // 2, size // 2), np.uint8)
         view = np.empty((self.batch, 3), np.int64)
         for n, row in enumerate(self._drawn(step)):
-            grey[n], outline[n], view[n] = self._example(row, rng)
+            grey[n], outline[n], view[n] = self._example(row, size, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         greys = self._greys(torch.from_numpy(grey), generator)[:, None] * 255
         inverted = torch.from_numpy(view[:, 1]).bool()
@@ -134,7 +137,9 @@ class ExampleBatches(torch.utils.data.Dataset):
         orders = {e: np.random.default_rng([self.seed, 0, int(e)]).permutation(count) for e in np.unique(at // count)}
         return np.array([self.rows[orders[i // count][i % count]] for i in at])
 
-    def _example(self, row: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
+    def _example(
+        self, row: int, size: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
         there = [(pixels, index[row]) for pixels, index in self.pictures.renderings.values() if index[row] >= 0]
         pixels, index = there[rng.integers(len(there))]
         outline = self.pictures.outlines[row]
@@ -147,8 +152,8 @@ class ExampleBatches(torch.utils.data.Dataset):
         filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.BICUBIC)
         chosen = filters[rng.integers(len(filters))]
         turns = int(rng.integers(1, 4)) if rng.random() < 0.12 else 0
-        small = np.asarray(Image.fromarray(grey).resize((self.size, self.size), chosen))
-        target = np.asarray(Image.fromarray(lungs).resize((self.map_size, self.map_size), Image.Resampling.BOX))
+        small = np.asarray(Image.fromarray(grey).resize((size, size), chosen))
+        target = np.asarray(Image.fromarray(lungs).resize((size // 2, size // 2), Image.Resampling.BOX))
         inverted = int(rng.random() < 0.08)
         return np.rot90(small, turns), np.rot90(target, turns), (turns, inverted, int(mirrored))
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hf_model.segmentation.outline import TURNS
-from hf_model.segmentation.weights import FORMAT, REMEDY, WEIGHTS, read_header
+from hf_model.segmentation.weights import ATTRIBUTION, FORMAT, REMEDY, WEIGHTS, read_header
 
 VIEW_OUTPUTS = len(TURNS) + 2
 """Logits of the view: four turns, then inverted greys, then mirrored."""
@@ -33,7 +33,7 @@ class LungNetworkConfig:
     inverted residuals at 1/16.
     """
 
-    size: int = 128
+    size: int = 192
     channels: tuple[int, int, int, int] = (16, 32, 48, 80)
     blocks: int = 3
 
@@ -42,11 +42,6 @@ class LungNetworkConfig:
             raise ValueError(f"the network's side is {self.size}; give a multiple of 16, at least 32")
         if len(self.channels) != 4 or min(self.channels) < 1 or self.blocks < 0:
             raise ValueError(f"channels are {self.channels} and blocks {self.blocks}; give 4 numbers of 1 or more")
-
-    @property
-    def map_size(self) -> int:
-        """Side of the probability map."""
-        return self.size // 2
 
 
 class LungNetwork(nn.Module):
@@ -103,7 +98,12 @@ def save_network(network: LungNetwork, folder: str | Path, about: dict[str, Any]
     about: facts of the training to keep beside it, as JSON.
     """
     path = Path(folder) / WEIGHTS
-    header = {"format": FORMAT, "config": json.dumps(asdict(network.config)), "training": json.dumps(about or {})}
+    header = {
+        "format": FORMAT,
+        "config": json.dumps(asdict(network.config)),
+        "training": json.dumps(about or {}),
+        "attribution": ATTRIBUTION,
+    }
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, path, metadata=header)
     return path

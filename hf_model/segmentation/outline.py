@@ -165,14 +165,25 @@ def clean(probability: np.ndarray) -> np.ndarray:
     if lungs and (len(lungs) == 1 or lungs[1].sum() < JOINED * lungs[0].sum()):
         lungs = _apart(probability, lungs[0]) or lungs
     parts = np.zeros(mask.shape, np.uint8)
-    lungs = [ndimage.binary_fill_holes(lung) for lung in lungs]
     middles = [float(np.flatnonzero(lung.any(axis=0)).mean()) for lung in lungs]
     if len(lungs) == 1:
         parts[lungs[0]] = 1 if middles[0] < mask.shape[1] / 2 else 2
     elif lungs:
         first, second = np.argsort(middles, kind="stable")
         parts[lungs[first]], parts[lungs[second]] = 1, 2
+    _fill_holes(parts)
     return parts
+
+
+def _fill_holes(parts: np.ndarray) -> None:
+    """Give each lung the holes in it, in place; what both lungs enclose together is no hole."""
+    labels, count = ndimage.label(parts == 0)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    for hole in np.setdiff1d(np.arange(1, count + 1), border):
+        inside = labels == hole
+        around = np.unique(parts[ndimage.binary_dilation(inside) & ~inside])
+        if len(around) == 1:
+            parts[inside] = around[0]
 
 
 def _apart(probability: np.ndarray, both: np.ndarray) -> list[np.ndarray] | None:

@@ -27,16 +27,19 @@ logger = logging.getLogger(__name__)
 class LungTraining:
     """Options of one training.
 
-    average: weights given out are an exponential moving average with this decay. view_weight: of the view's loss
-    beside the outline's.
+    small_share: of the batches, at the start, that are shown at two thirds of the side: as much is learned of where
+    lungs are, in less than half of the time. average: weights given out are an exponential moving average with this
+    decay. view_weight: of the view's loss beside the outline's. bf16: autocast, for processors that are faster with it.
     """
 
-    epochs: float = 40
+    epochs: float = 32
+    small_share: float = 0.5
     batch_size: int = 32
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
     average: float = 0.998
     view_weight: float = 0.05
+    bf16: bool = False
     seed: int = 42
 
 
@@ -69,7 +72,8 @@ def train_network(
     network = LungNetwork(config).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     steps = max(1, math.ceil(options.epochs * len(rows) / options.batch_size))
-    batches = ExampleBatches(pictures, rows, config.size, config.map_size, steps, options.batch_size, options.seed)
+    sizes = [_small(config.size) if step < options.small_share * steps else config.size for step in range(steps)]
+    batches = ExampleBatches(pictures, rows, sizes, options.batch_size, options.seed)
     loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -82,8 +86,9 @@ def train_network(
     started, losses = time.perf_counter(), []
     network.train()
     for step, (grey, target, views) in enumerate(tqdm(loader, desc="lungs", mininterval=10)):
-        outline, view = network(grey.contiguous(memory_format=torch.channels_last))
-        loss = segmentation_loss(outline, view, target, views, options.view_weight)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            outline, view = network(grey.contiguous(memory_format=torch.channels_last))
+        loss = segmentation_loss(outline.float(), view.float(), target, views, options.view_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -97,6 +102,11 @@ def train_network(
             if each_epoch is not None:
                 each_epoch((step + 1) // an_epoch, averaged)
     return averaged
+
+
+def _small(size: int) -> int:
+    """Two thirds of a side, as a multiple of 16."""
+    return max(32, round(size / 24) * 16)
 
 
 @torch.no_grad()

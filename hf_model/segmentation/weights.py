@@ -10,6 +10,12 @@ from safetensors import SafetensorError, safe_open
 
 WEIGHTS = "lungs.safetensors"
 FORMAT = "chest-xray-lungs-1"
+ATTRIBUTION = (
+    "Trained on outlines of both lungs from V7 Labs' COVID-19 X-ray data set (https://github.com/v7labs/covid-19-xray-"
+    "dataset, CC BY 4.0), drawn on chest X-rays of Kermany, Zhang and Goldbaum (2018), doi 10.17632/rscbjbr9sj.2 "
+    "(CC BY 4.0)."
+)
+"""Owed by whoever ships the weights; kept in the file and in lungs.json."""
 REMEDY = "train it again with `python -m hf_model lungs`"
 
 

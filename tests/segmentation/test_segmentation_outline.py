@@ -35,6 +35,14 @@ def test_holes_are_filled():
     assert lungs_of(probability).areas == (200 / 1600, 240 / 1600)
 
 
+def test_what_two_touching_lungs_enclose_is_no_hole():
+    probability = rectangles((5, 4, 25, 18), (5, 22, 25, 36))
+    probability[[6, 7, 22, 23], 18:22] = 0.55  # bridges above and below
+    lungs = lungs_of(probability)
+    assert lungs.found == 2
+    assert lungs.area == (2 * 280 + 4 * 4) / 1600
+
+
 @pytest.mark.parametrize(("left", "part"), [(2, 1), (28, 2)])
 def test_one_lung_is_named_by_the_half_it_lies_in(left: int, part: int):
     lungs = lungs_of(rectangles((5, left, 25, left + 10)))

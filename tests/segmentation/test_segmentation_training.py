@@ -12,9 +12,8 @@ from hf_model.segmentation.network import LungNetwork, LungNetworkConfig, load_n
 from hf_model.segmentation.training import segmentation_loss
 
 
-def batches(pictures: OutlinedPictures, **changes: int) -> ExampleBatches:
-    options = {"size": 64, "map_size": 32, "steps": 50, "batch": 8, "seed": 1} | changes
-    return ExampleBatches(pictures, pictures.rows("development_train"), **options)
+def batches(pictures: OutlinedPictures, seed: int = 1) -> ExampleBatches:
+    return ExampleBatches(pictures, pictures.rows("development_train"), [64] * 50, batch=8, seed=seed)
 
 
 def test_a_batch_is_a_function_of_seed_and_number(pictures: OutlinedPictures):
@@ -31,6 +30,11 @@ def test_shapes_and_ranges(pictures: OutlinedPictures):
     assert grey.max() > 100
     assert 0 <= outline.min() <= outline.max() <= 1
     assert outline.mean() > 0.05
+
+
+def test_sides_may_change_from_batch_to_batch(pictures: OutlinedPictures):
+    examples = ExampleBatches(pictures, pictures.rows("development_train"), [32, 64], batch=2, seed=0)
+    assert [examples[step][0].shape[-1] for step in range(len(examples))] == [32, 64]
 
 
 def test_every_picture_is_shown_once_an_epoch_and_no_held_out_one(pictures: OutlinedPictures):
