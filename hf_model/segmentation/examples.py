@@ -20,7 +20,7 @@ from hf_model.data.prepare import DevelopmentData
 
 GREYS = AugmentationArguments(
     rotation=0, shift=0, zoom=0, shear=0, flip=0,
-    gamma=0.7, contrast=0.5, brightness=0.25, blur=0.4, noise=0.06, erasing=0.3, jpeg=0.2, downscale=0.4,
+    gamma=0.7, contrast=0.5, brightness=0.25, blur=0.4, noise=0.06, erasing=0.3, jpeg=0.2, downscale=0.4, plain=0.3,
 )  # fmt: skip
 """How greys and sharpness are varied; geometry is varied here, where the outline goes along."""
 
@@ -151,10 +151,10 @@ class ExampleBatches(torch.utils.data.Dataset):
             grey = _opacity(grey, lungs, rng)
         filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.BICUBIC)
         chosen = filters[rng.integers(len(filters))]
-        turns = int(rng.integers(1, 4)) if rng.random() < 0.12 else 0
+        turns = int(rng.integers(1, 4)) if rng.random() < 0.1 else 0
         small = np.asarray(Image.fromarray(grey).resize((size, size), chosen))
         target = np.asarray(Image.fromarray(lungs).resize((size // 2, size // 2), Image.Resampling.BOX))
-        inverted = int(rng.random() < 0.08)
+        inverted = int(rng.random() < 0.06)
         return np.rot90(small, turns), np.rot90(target, turns), (turns, inverted, int(mirrored))
 
 
@@ -163,14 +163,14 @@ def _affine(rng: np.random.Generator) -> tuple[np.ndarray, bool]:
 
     Zooms out further than in: uploads have borders, and lungs that fill the frame are in the data already.
     """
-    angle = math.radians(rng.normal(0, 9))
-    zoom, stretch = math.exp(rng.uniform(-0.3, 0.5)), math.exp(rng.uniform(-0.15, 0.15))
-    shear = math.tan(math.radians(rng.uniform(-8, 8)))
+    angle = math.radians(rng.normal(0, 7))
+    zoom, stretch = math.exp(rng.uniform(-0.25, 0.45)), math.exp(rng.uniform(-0.12, 0.12))
+    shear = math.tan(math.radians(rng.uniform(-6, 6)))
     mirrored = rng.random() < 0.5
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
     linear = turn @ np.diag([zoom * stretch * (-1 if mirrored else 1), zoom / stretch])
-    return np.column_stack([linear, rng.uniform(-0.15, 0.15, 2)]), mirrored
+    return np.column_stack([linear, rng.uniform(-0.12, 0.12, 2)]), mirrored
 
 
 def _warp(pixels: np.ndarray, matrix: np.ndarray, background: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The lung segmentation network: a small U-Net from one grey picture to the lungs' outline and the picture's view.
 
-An encoder of plain convolutions down to one sixteenth of the side, inverted residuals there (Sandler et al., CVPR
+An encoder of plain convolutions down to one sixteenth of the side, inverted residuals at the end (Sandler et al., CVPR
 2018), and a decoder that adds the encoder's maps on the way up (U-Net: Ronneberger et al., MICCAI 2015; added rather
 than concatenated, as in LinkNet). The outline is computed at half of the side: lungs are smooth, and enlarging the
 map bilinearly loses less than people differ by.
@@ -56,10 +56,13 @@ class LungNetwork(nn.Module):
         half, quarter, eighth, sixteenth = config.channels
         self.stem = _convolution(1, half, kernel=5, stride=2)
         self.down4 = nn.Sequential(_convolution(half, quarter, stride=2), _convolution(quarter, quarter))
-        self.down8 = nn.Sequential(_convolution(quarter, eighth, stride=2), _convolution(eighth, eighth))
+        self.down8 = nn.Sequential(
+            _convolution(quarter, eighth, stride=2), _convolution(eighth, eighth), _InvertedResidual(eighth)
+        )
         blocks = [_InvertedResidual(sixteenth) for _ in range(config.blocks)]
         self.down16 = nn.Sequential(_convolution(eighth, sixteenth, stride=2), *blocks)
         self.narrow8, self.up8 = nn.Conv2d(sixteenth, eighth, 1), _convolution(eighth, eighth)
+        self.refine8 = _InvertedResidual(eighth)
         self.narrow4, self.up4 = nn.Conv2d(eighth, quarter, 1), _convolution(quarter, quarter)
         self.narrow2, self.up2 = nn.Conv2d(quarter, half, 1), _convolution(half, half)
         self.outline = nn.Conv2d(half, 1, 1)
@@ -73,7 +76,7 @@ class LungNetwork(nn.Module):
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
-        y = self.up8(x8 + _enlarge(self.narrow8(x16)))
+        y = self.refine8(self.up8(x8 + _enlarge(self.narrow8(x16))))
         y = self.up4(x4 + _enlarge(self.narrow4(y)))
         y = self.up2(x2 + _enlarge(self.narrow2(y)))
         return self.outline(y), self.view(x16.mean((2, 3)))

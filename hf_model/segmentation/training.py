@@ -32,12 +32,12 @@ class LungTraining:
     decay. view_weight: of the view's loss beside the outline's. bf16: autocast, for processors that are faster with it.
     """
 
-    epochs: float = 32
+    epochs: float = 40
     small_share: float = 0.5
-    batch_size: int = 32
-    learning_rate: float = 4e-3
+    batch_size: int = 16
+    learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    average: float = 0.998
+    average: float = 0.999
     view_weight: float = 0.05
     bf16: bool = False
     seed: int = 42
