@@ -145,17 +145,13 @@ class ExampleBatches(torch.utils.data.Dataset):
         outline = self.pictures.outlines[row]
         matrix, mirrored = _affine(rng)
         background = 0 if rng.random() < 0.6 else int(rng.integers(256))
-        grey = _warp(pixels[index], matrix, background)
-        lungs = _warp(outline.astype(np.uint8) * 255, matrix, 0)
+        grey = _warp(pixels[index], matrix, size, background)
+        lungs = _warp(outline.astype(np.uint8) * 255, matrix, size // 2, 0)
         if rng.random() < 0.25:
             grey = _opacity(grey, lungs, rng)
-        filters = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.BICUBIC)
-        chosen = filters[rng.integers(len(filters))]
         turns = int(rng.integers(1, 4)) if rng.random() < 0.1 else 0
-        small = np.asarray(Image.fromarray(grey).resize((size, size), chosen))
-        target = np.asarray(Image.fromarray(lungs).resize((size // 2, size // 2), Image.Resampling.BOX))
         inverted = int(rng.random() < 0.06)
-        return np.rot90(small, turns), np.rot90(target, turns), (turns, inverted, int(mirrored))
+        return np.rot90(grey, turns), np.rot90(lungs, turns), (turns, inverted, int(mirrored))
 
 
 def _affine(rng: np.random.Generator) -> tuple[np.ndarray, bool]:
@@ -173,29 +169,26 @@ def _affine(rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     return np.column_stack([linear, rng.uniform(-0.12, 0.12, 2)]), mirrored
 
 
-def _warp(pixels: np.ndarray, matrix: np.ndarray, background: int) -> np.ndarray:
-    """Bilinear; ``matrix`` as ``_affine`` gives it."""
-    height, width = pixels.shape
-    scale = np.array([width, height])
-    linear = matrix[:, :2] * scale[:, None] / scale[None, :]
-    centre = scale / 2
-    offset = centre - linear @ centre + matrix[:, 2] * scale
+def _warp(pixels: np.ndarray, matrix: np.ndarray, size: int, background: int) -> np.ndarray:
+    """uint8 (H, W) -> (size, size), bilinear; ``matrix`` as ``_affine`` gives it."""
+    scale = np.array([pixels.shape[1], pixels.shape[0]])
+    linear = matrix[:, :2] * scale[:, None] / size
+    offset = scale / 2 - linear @ np.full(2, size / 2) + matrix[:, 2] * scale
     data = (*linear[0], offset[0], *linear[1], offset[1])
-    picture = Image.fromarray(pixels)
     affine, bilinear = Image.Transform.AFFINE, Image.Resampling.BILINEAR
-    return np.asarray(picture.transform(picture.size, affine, data, bilinear, fillcolor=background))
+    return np.asarray(Image.fromarray(pixels).transform((size, size), affine, data, bilinear, fillcolor=background))
 
 
 def _opacity(grey: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A soft white spot centred in a lung: what dense pneumonia and effusions do to its border."""
-    inside = np.flatnonzero(lungs)
+    inside = np.argwhere(lungs)
     if not len(inside):
         return grey
     side = grey.shape[0]
-    y, x = np.divmod(rng.choice(inside), grey.shape[1])
+    y, x = inside[rng.integers(len(inside))] * (side / lungs.shape[0])
     spread = rng.uniform(0.06, 0.22, 2) * side
     rows = np.exp(-0.5 * ((np.arange(side) - y) / spread[0]) ** 2)
-    columns = np.exp(-0.5 * ((np.arange(grey.shape[1]) - x) / spread[1]) ** 2)
+    columns = np.exp(-0.5 * ((np.arange(side) - x) / spread[1]) ** 2)
     weight = (rng.uniform(0.4, 0.95) * rows[:, None] * columns[None, :]).astype(np.float32)
     white = np.float32(np.percentile(grey, rng.uniform(65, 95)))
     return (grey + weight * np.maximum(white - grey, 0)).astype(np.uint8)

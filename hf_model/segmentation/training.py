@@ -6,7 +6,6 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +31,7 @@ class LungTraining:
     decay. view_weight: of the view's loss beside the outline's. bf16: autocast, for processors that are faster with it.
     """
 
-    epochs: float = 40
+    epochs: float = 50
     small_share: float = 0.5
     batch_size: int = 16
     learning_rate: float = 3e-3
@@ -65,7 +64,6 @@ def train_network(
     options: LungTraining,
     *,
     workers: int = 1,
-    each_epoch: Callable[[int, LungNetwork], None] | None = None,
 ) -> LungNetwork:
     """Train on the given rows; the averaged weights, in evaluation mode."""
     torch.manual_seed(options.seed)
@@ -99,8 +97,6 @@ def train_network(
         if (step + 1) % an_epoch == 0:
             mean = np.mean(losses[-an_epoch:])
             logger.info("epoch %d: loss %.4f, %.0f s", (step + 1) // an_epoch, mean, time.perf_counter() - started)
-            if each_epoch is not None:
-                each_epoch((step + 1) // an_epoch, averaged)
     return averaged
 
 
