@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_model.segmentation.outline import Lungs, box_around, clean, crop, enlarge_mask, evidence_in_lungs
+from hf_model.segmentation.outline import Lungs, box_around, cell_shares, clean, crop, enlarge_mask, evidence_in_lungs
 
 
 def rectangles(*boxes: tuple[int, int, int, int], side: int = 40) -> np.ndarray:
@@ -131,3 +131,9 @@ def test_a_map_of_the_box_is_compared_with_the_outline_in_the_box():
     mask[10:30, 10:30] = True
     assert evidence_in_lungs(np.ones((5, 5)), mask).share == pytest.approx(0.25, abs=0.01)
     assert evidence_in_lungs(np.ones((5, 5)), mask, box_around(mask, 0)).share == 1
+
+
+def test_shares_of_cells():
+    mask = np.zeros((8, 8), bool)
+    mask[0:4, 0:2] = mask[4:8, 4:8] = True
+    assert np.array_equal(cell_shares(mask, 2, 2), np.array([[0.5, 0], [0, 1]], np.float32))
