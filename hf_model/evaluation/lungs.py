@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_model.config import LABELS
 from hf_model.evaluation.intervals import percentile
 from hf_model.inference.lungs import LungSegmenter
 from hf_model.segmentation.examples import OutlinedPictures
@@ -23,27 +24,28 @@ def measure(segmenter: LungSegmenter, pictures: OutlinedPictures, rows: np.ndarr
     bootstrap, the 5th percentile, the share with two lungs found. Between renderings: median IoU of two outlines of the
     same picture. ``view``: share of right answers on the same pictures upright, turned, inverted and mirrored.
     """
-    outlines, found, record = pictures.outlines, {}, {}
+    outlines, masks, record, by_class = pictures.outlines, {}, {}, {}
     for name, (pixels, index) in pictures.renderings.items():
         shown = rows[index[rows] >= 0]
         if not len(shown):
             continue
-        lungs = segmenter.outline(pixels[i] for i in index[shown])
-        found[name] = dict(zip(shown.tolist(), lungs, strict=True))
+        lungs = list(segmenter.outline(pixels[i] for i in index[shown]))
         record[name] = overlap_figures(lungs, outlines[shown], _patients(pictures, shown))
-    first = next(iter(found))
-    shown = np.array(list(found[first]))
-    by_class = {}
-    for label, name in enumerate(("NORMAL", "PNEUMONIA")):
-        kept = shown[pictures.labels[shown] == label]
-        if len(kept):
-            lungs = [found[first][i] for i in kept.tolist()]
-            by_class[name] = overlap_figures(lungs, outlines[kept], _patients(pictures, kept))
+        masks[name] = {row: one.mask for row, one in zip(shown.tolist(), lungs, strict=True)}
+        if by_class:
+            continue
+        for label, word in enumerate(LABELS):
+            kept = np.flatnonzero(pictures.labels[shown] == label)
+            if len(kept):
+                those, patients = outlines[shown[kept]], _patients(pictures, shown[kept])
+                by_class[word] = overlap_figures([lungs[i] for i in kept], those, patients)
+    first = next(iter(masks))
+    shown = np.array(list(masks[first]))
     pixels, index = pictures.renderings[first]
     return {
         "renderings": record,
         "classes": by_class,
-        "between_renderings": _agreement(found),
+        "between_renderings": _agreement(masks),
         "view": view_figures(segmenter, pixels[index[shown]]),
         "milliseconds": milliseconds(segmenter, pixels[index[shown[:100]]]),
     }
@@ -98,13 +100,12 @@ def _patients(pictures: OutlinedPictures, rows: np.ndarray) -> np.ndarray:
     return np.array([pictures.patients[i] for i in rows.tolist()])
 
 
-def _agreement(found: dict[str, dict[int, Lungs]]) -> dict[str, float]:
-    first, *others = found
+def _agreement(masks: dict[str, dict[int, np.ndarray]]) -> dict[str, float]:
+    first, *others = masks
     agreement = {}
     for name in others:
-        both = found[first].keys() & found[name].keys()
-        values = [iou(found[first][i].mask, found[name][i].mask) for i in both]
-        agreement[f"{first} and {name}"] = float(np.median(values))
+        both = masks[first].keys() & masks[name].keys()
+        agreement[f"{first} and {name}"] = float(np.median([iou(masks[first][i], masks[name][i]) for i in both]))
     return agreement
 
 

@@ -91,8 +91,15 @@ class Lungs:
         return box_around(self.mask, margin)
 
     def at(self, height: int, width: int) -> np.ndarray:
-        """The outline at another size: bool (height, width)."""
-        return enlarge_mask(self.mask, height, width)
+        """The outline at another size: bool (height, width), its border where the enlarged probability crosses 0.5."""
+        mask = self.mask
+        if mask.shape == (height, width):
+            return mask
+        likely = self.probability > THRESHOLD
+        # what was cleaned away, and holes that were filled
+        cleaned = np.where(likely & ~mask, 0, np.where(mask & ~likely, 1, self.probability)).astype(np.float32)
+        picture = Image.fromarray(cleaned)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) > THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -151,14 +158,6 @@ def crop(pixels: np.ndarray, box: Box) -> np.ndarray:
     left, right = _span(box[0], box[2], width)
     top, bottom = _span(box[1], box[3], height)
     return pixels[top:bottom, left:right]
-
-
-def enlarge_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A mask bool (h, w) at another size, bool (height, width), its border drawn smooth."""
-    if mask.shape == (height, width):
-        return mask
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) >= 128
 
 
 def clean(probability: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_model.segmentation.outline import Lungs, box_around, cell_shares, clean, crop, enlarge_mask, evidence_in_lungs
+from hf_model.segmentation.outline import Lungs, box_around, cell_shares, clean, crop, evidence_in_lungs
 
 
 def rectangles(*boxes: tuple[int, int, int, int], side: int = 40) -> np.ndarray:
@@ -96,12 +96,26 @@ def test_crop_takes_the_pixels_that_a_box_names():
 
 
 def test_an_outline_can_be_had_at_another_size():
-    mask = rectangles((10, 10, 30, 30)) > 0.5
-    large = enlarge_mask(mask, 80, 120)
+    probability = rectangles((10, 8, 30, 16), (10, 24, 30, 32), (36, 18, 38, 21))
+    probability[15:17, 10:12] = 0.2
+    lungs = lungs_of(probability)
+    large = lungs.at(80, 120)
     assert large.shape == (80, 120)
-    assert large.mean() == pytest.approx(mask.mean(), abs=0.01)
-    assert large[40, 60]
-    assert not large[5, 60]
+    assert large.mean() == pytest.approx(lungs.area, abs=0.01)
+    assert large[31, 32]  # the hole is filled
+    assert not large[73, 58]  # the speck is gone
+    assert np.array_equal(lungs.at(40, 40), lungs.mask)
+
+
+def test_the_border_of_a_larger_outline_follows_the_probability():
+    probability = np.zeros((8, 8), np.float32)
+    probability[1:7, 1:3], probability[1:7, 5:7] = 1, 1
+    probability[1:7, 0] = 0.4  # nearly a lung: the border lies further out than where it was 0
+    large = Lungs(clean(probability), probability).at(80, 80)
+    left, right = np.flatnonzero(large[40, :40]), np.flatnonzero(large[40, 40:]) + 40
+    # between centres at 5 (0.4) and 15 (1.0), the value 0.5 lies at 5 + 10 / 6; between 0 and 1 halfway
+    assert left[0] in (6, 7)
+    assert (left[-1], right[0], right[-1]) == (29, 50, 69)
 
 
 def test_evidence_is_shared_by_the_outline():
