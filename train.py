@@ -2,9 +2,9 @@
 
     python train.py --dataset ../shared/data/chest-xray-pneumonia --output_dir outputs/model
 
-Reads from top to bottom as the pipeline: data, model, two training stages, decision, test, checkpoint, Hub. Every
-option: ``python train.py --help``, or one JSON or YAML file as first argument. Also under ``accelerate launch`` and
-``torchrun``.
+The code below reads from top to bottom as the pipeline: data, model, two training stages, decision, test, checkpoint,
+Hub. ``python train.py --help`` lists the options; a JSON or YAML file as first argument sets them too. It also runs
+under ``accelerate launch`` and ``torchrun``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from torch.utils.data import ConcatDataset
 from transformers import set_seed
 
 from hf_model.data.prepare import TRAIN, VALIDATION, prepare
@@ -19,26 +20,27 @@ from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
 from hf_model.modeling.base import load_base_model
+from hf_model.modeling.features import PictureRows
 from hf_model.training.arguments import parse_arguments
-from hf_model.training.batches import AugmentedRows, TrainingRows, plain_rows
-from hf_model.training.finish import Finisher
+from hf_model.training.batches import AugmentedRows, TrainingRows
+from hf_model.training.checkpoint_writer import write_outputs
+from hf_model.training.finalize import TrainedModel, calibrate_checkpoint
 from hf_model.training.leakage import refuse_leakage
 from hf_model.training.machine import keep_memory
-from hf_model.training.outputs import fix_checkpoint, write_outputs
 from hf_model.training.records import command_line, refuse_finished, run_identity
-from hf_model.training.stages import StageData, run_stages, validation_rows
+from hf_model.training.stages import StageData, run_stages
 
 logger = logging.getLogger("train")
 
 
 def train(argv: list[str]) -> str:
-    """The whole pipeline; returns the checkpoint folder."""
+    """Run the whole pipeline and return the checkpoint folder."""
     arguments = data_args, model_args, augmentation, _, training = parse_arguments(argv)
     refuse_finished(training)
     keep_memory()
     set_seed(training.seed)
 
-    # 1. May we publish at the end? Better to know before an hour of training than after it.
+    # 1. Write access to the Hub, which is better checked before an hour of training than after it.
     repo_id = None
     if training.push_to_hub and training.process_index == 0:
         if not training.hub_model_id:
@@ -47,9 +49,12 @@ def train(argv: list[str]) -> str:
 
     # 2. Model and preprocessing, then data decoded with that preprocessing; patients never cross splits.
     base = load_base_model(
-        model_args.base_model, dropout=model_args.dropout, image_size=model_args.image_size, token=training.hub_token,
+        model_args.base_model,
+        dropout=model_args.dropout,
+        image_size=model_args.image_size,
+        token=training.hub_token,
         head=model_args.head,
-    )  # fmt: skip
+    )
     with training.main_process_first(desc="decoding"):
         data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
         data.leakage = refuse_leakage(data, allowed=data_args.allow_leakage)
@@ -63,36 +68,42 @@ def train(argv: list[str]) -> str:
     # 4. Head on a frozen backbone, then the upper blocks; the best state by development-validation in all renderings
     #    and one augmented view.
     chosen_by = data.rows(VALIDATION)
-    validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
+    validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
-        validation_rows([part for part in validation if len(part)]), base.preprocessing, augmentation, weights,
+        ConcatDataset([part for part in validation if len(part)]),
+        base.preprocessing,
+        augmentation,
+        weights,
         run_identity(base, data, arguments),
-    )  # fmt: skip
+    )
     stages = run_stages(base.model, stage_data, training)
     if training.process_index != 0:
         return training.output_dir
 
-    # 5. Temperature and thresholds on calibration patients, the refusal gate, the graph that serves on a CPU.
-    finisher = Finisher(base, data, arguments, training.device)
-    fixed = fix_checkpoint(finisher)
+    # 5. Temperature and thresholds on calibration patients, the out-of-distribution detector, the serving graph.
+    trained = TrainedModel(base, data, arguments, training.device)
+    checkpoint = calibrate_checkpoint(trained)
 
     # 6. The test split, once, and everything written down: metrics, scores, report and card.
-    write_outputs(finisher, fixed, stages, weights, command_line("train.py", argv))
+    write_outputs(trained, checkpoint, stages, weights, command_line("train.py", argv))
 
     # 7. The Hub, last: whatever happens there, the folder is complete.
     if repo_id is not None:
         url = push_checkpoint(
-            training.output_dir, repo_id, token=training.hub_token, private=bool(training.hub_private_repo),
+            training.output_dir,
+            repo_id,
+            token=training.hub_token,
+            private=bool(training.hub_private_repo),
             revision=training.hub_revision,
-        )  # fmt: skip
+        )
         logger.info("Published: %s", url)
     return training.output_dir
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0 when all went well, 1 with one line on standard error when the user can mend it."""
+    """Entry point; 0 for success, 1 with one line on standard error for what the user can correct."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         train(list(sys.argv[1:] if argv is None else argv))

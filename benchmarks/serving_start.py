@@ -54,9 +54,12 @@ def first_answer(command: list[Path], picture: Path) -> tuple[float, float | Non
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, *map(str, command)], cwd=frame.ROOT, env=environment, stdout=subprocess.DEVNULL,
+        [sys.executable, *map(str, command)],
+        cwd=frame.ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         with timing.PeakMemory(child.pid) as peak:
             while not _is_up(address):

@@ -6,18 +6,17 @@ import importlib
 import sys
 
 COMMANDS = {
-    "predict": ("hf_model.inference.predict_cli", "probabilities of files and folders, as CSV or JSON"),
-    "evaluate": ("hf_model.evaluation.evaluate_cli", "report of a checkpoint on a labelled data set"),
-    "recalibrate": ("hf_model.evaluation.recalibrate_cli", "fit threshold and temperature on local pictures"),
-    "experiments": ("hf_model.experiments.experiments_cli", "compare heads, depths, losses, augmentations and sizes"),
-    "gate": ("hf_model.evaluation.gate_cli", "what the input checks hold back: photographs, radiographs"),
-    "audit": ("hf_model.audit.audit_cli", "counts, duplicates, leakage and shortcuts of a data set"),
-    "export": ("hf_model.inference.export_cli", "make the OpenVINO graph that serves a checkpoint"),
-    "promote": ("hf_model.hub.promote_cli", "make a trained folder the shipped checkpoint"),
-    "push": ("hf_model.hub.push_cli", "publish a checkpoint folder on the Hub"),
-    "readme": ("hf_model.readme_cli", "put stored figures into README"),
-    "benchmark": ("hf_model.benchmark_cli", "measure speed beside what a user would run instead"),
-    "deploy": ("hf_model.hub.deploy_cli", "publish the page as a Space"),
+    "predict": ("hf_model.commands.predict", "probabilities of files and folders, as CSV or JSON"),
+    "evaluate": ("hf_model.commands.evaluate", "report of a checkpoint on a labelled data set"),
+    "recalibrate": ("hf_model.commands.recalibrate", "fit threshold and temperature on local pictures"),
+    "experiments": ("hf_model.commands.experiments", "compare heads, depths, losses, augmentations and sizes"),
+    "audit": ("hf_model.commands.audit", "counts, duplicates, leakage and shortcuts of a data set"),
+    "export": ("hf_model.commands.export", "make the OpenVINO graph that serves a checkpoint"),
+    "promote": ("hf_model.commands.promote", "make a trained folder the shipped checkpoint"),
+    "push": ("hf_model.commands.push", "publish a checkpoint folder on the Hub"),
+    "readme": ("hf_model.commands.readme", "put stored figures into README"),
+    "benchmark": ("hf_model.commands.benchmark", "measure speed beside what a user would run instead"),
+    "deploy": ("hf_model.commands.deploy", "publish the page as a Space"),
 }
 
 

@@ -1,15 +1,15 @@
 """Names, labels and limits that every part of the project shares.
 
 Standard library only: the serving path imports this first and must stay light.
-Argument dataclasses for training live in ``hf_model.training.arguments``.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 SCHEMA_VERSION = "1.0"
-"""Version of every JSON that leaves the project: Prediction, decision.json, metrics.json."""
+"""Version of decision.json and metrics.json; ``inference.prediction`` has its own."""
 
 NORMAL, PNEUMONIA = 0, 1
 LABELS = ("NORMAL", "PNEUMONIA")
@@ -18,7 +18,7 @@ LABEL2ID = {label: index for index, label in ID2LABEL.items()}
 
 DEFAULT_DATASET = "hf-vision/chest-xray-pneumonia"
 BASELINE = "baseline-cnn"
-"""What ``--base_model`` calls the plain CNN from scratch."""
+"""Name of the CNN from scratch for ``--base_model``."""
 DEFAULT_THRESHOLD = 0.5
 """Used for a checkpoint that carries no ``decision.json``."""
 
@@ -34,3 +34,11 @@ MIN_SIDE = 64
 MAX_BATCH_FILES = 5_000
 
 NOT_A_DEVICE = "Decision support for education and research, not a diagnosis and not a medical device."
+
+HUB_ID = re.compile(r"(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b")
+"""``owner/name`` or ``name`` of a repository on the Hub: the pattern of ``huggingface_hub.utils.validate_repo_id``."""
+
+
+def is_hub_id(name: object) -> bool:
+    """Whether ``name`` is written as ``owner/name`` and is not the path of something here."""
+    return isinstance(name, str) and "/" in name and bool(HUB_ID.fullmatch(name)) and not Path(name).exists()

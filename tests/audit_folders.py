@@ -95,8 +95,13 @@ def png(pixels: np.ndarray) -> bytes:
 def write_table(folder: Path, split: str, rows: Iterable[tuple[bytes, str, int, str]]) -> None:
     """``<split>.parquet`` of (file, its name, 0 or 1, patient) in the columns scan, file name inside, finding, who."""
     scans, names, findings, people = zip(*rows, strict=True)
-    features = Features({"scan": ImageColumn(decode=False), "finding": ClassLabel(names=["NORMAL", "PNEUMONIA"]),
-                         "who": Value("string")})  # fmt: skip
+    features = Features(
+        {
+            "scan": ImageColumn(decode=False),
+            "finding": ClassLabel(names=["NORMAL", "PNEUMONIA"]),
+            "who": Value("string"),
+        }
+    )
     images = [{"bytes": data, "path": name} for data, name in zip(scans, names, strict=True)]
     table = Dataset.from_dict({"scan": images, "finding": list(findings), "who": list(people)}, features=features)
     folder.mkdir(exist_ok=True)

@@ -76,13 +76,19 @@ def main():
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
-            output_dir=out, per_device_train_batch_size=32, max_steps=int(steps), remove_unused_columns=False,
-            report_to="none", save_strategy="no", use_cpu=True, disable_tqdm=True,
+            output_dir=out,
+            per_device_train_batch_size=32,
+            max_steps=int(steps),
+            remove_unused_columns=False,
+            report_to="none",
+            save_strategy="no",
+            use_cpu=True,
+            disable_tqdm=True,
         ),
         train_dataset=load_dataset(dataset, split="train").with_transform(transforms),
         data_collator=DefaultDataCollator(),
         callbacks=[clock],
-    )  # fmt: skip
+    )
     start = time.perf_counter()
     trainer.train()
     print(json.dumps({"moments": [moment - start for moment in clock.moments], "waited": waited}))

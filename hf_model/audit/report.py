@@ -1,57 +1,87 @@
-"""The audit as one HTML page that needs nothing beside it, in the style of the evaluation report."""
+"""The audit's folder: one HTML page that needs nothing beside it, audit.json and the pictures."""
 
 from __future__ import annotations
 
-import base64
-from html import escape
+import io
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_model.audit import report_sections as sections
-from hf_model.evaluation import report_markup as markup
+from matplotlib.figure import Figure
+from PIL import Image
 
-_STYLE = Path(markup.__file__).with_name("report.css")
-_OWN_STYLE = (
-    ".verdict.fault { border-color: var(--bad); background: #fdf1ea; } .verdict.warning { border-color: #c98a00; } "
-    ".verdict.note { border-color: var(--good); font-size: 1rem; color: inherit; } figure { margin: 0 0 20px; } "
-    "figure.sheet img { max-width: 100%; width: auto; } section > figure:not(.sheet) { max-width: 760px; } "
-    "ul.files { font-size: .9rem; columns: 2 24rem; overflow-wrap: anywhere; }"
-)
-BADGES = {"fault": "Fault", "warning": "Warning", "note": "Note"}
+from hf_model import evaluation
+from hf_model.audit.integrity import KINDS
+from hf_model.audit.leakage import KINDS as OVERLAPS
+from hf_model.audit.leakage import verdict
+from hf_model.files import write_json
+from hf_model.templates import data_uri, environment
+from hf_model.wording import decimal, percent
+
+LIKENESS = {
+    "one_full_key": "One full key",
+    "one_bare_number": "One bare number, two full keys, two splits",
+    "strangers": "Strangers of the same split and class",
+}
+TEMPLATES = environment(Path(__file__).parent, Path(evaluation.__file__).parent)
 
 
-def page(audit: dict[str, Any], images: dict[str, bytes]) -> str:
-    """The page; ``images`` are PNG or JPEG files by name, some of which may be missing."""
-    shown = {name: _data_uri(data) for name, data in images.items()}
-    parts = [part for part in (make(audit, shown) for make in sections.ALL) if part is not None]
-    links = "".join(f'<li><a href="#{part.anchor}">{escape(part.title)}</a></li>' for part in parts)
-    body = "".join(
-        f'<section aria-labelledby="{part.anchor}"><h2 id="{part.anchor}">{escape(part.title)}</h2>'
-        f"{part.body}</section>"
-        for part in parts
+def write(record: dict[str, Any], images: Mapping[str, Figure | Image.Image], folder: Path) -> Path:
+    """Write audit.json, the pictures as PNG below ``figures``, and index.html; return the path of the page."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for old in (folder / "figures").glob("*.png"):  # perhaps of another data set, and not shown on this page
+        old.unlink()
+    encoded = {name: encode(image) for name, image in images.items()}
+    for name, content in encoded.items():
+        (folder / "figures" / f"{name}.png").write_bytes(content)
+    write_json(folder / "audit.json", record)
+    target = folder / "index.html"
+    target.write_text(page(record, encoded), encoding="utf-8")
+    return target
+
+
+def encode(image: Figure | Image.Image) -> bytes:
+    """A PNG file."""
+    buffer = io.BytesIO()
+    if isinstance(image, Figure):
+        image.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    else:
+        image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def page(audit: dict[str, Any], images: Mapping[str, bytes]) -> str:
+    """The page; ``images`` are PNG files by name, some of which may be missing."""
+    part = audit["duplicates"]
+    renderings = audit.get("renderings_exact", {})
+    return TEMPLATES.get_template("report.html.jinja").render(
+        audit=defaultdict(lambda: None, audit),
+        images={name: data_uri(content) for name, content in images.items()},
+        spread=spread,
+        verdict=verdict(audit["leakage"]),
+        KINDS=KINDS,
+        OVERLAPS=OVERLAPS,
+        LIKENESS=LIKENESS,
+        duplicate_rows=[
+            ("Equal decoded pixels", part["exact"]),
+            ("Nearly equal", part["near"]),
+            *((f"Equal decoded pixels, {name}", other) for name, other in renderings.items()),
+        ],
+        problems=[f"{p['where']}: {p['reason']}" for p in audit["integrity"]["problems"]],
+        equal=[" = ".join(group["files"]) for group in part["exact"]["list"]],
+        near=[f"{' ~ '.join(pair['files'])} ({decimal(pair['correlation'])})" for pair in part["near"]["list"]],
+        examples=[line for p in audit["leakage"]["pairs"] for lines in p["examples"].values() for line in lines],
+        doubtful=[
+            f"{e['file']}: {e['label']}, {percent(e['confidence'])}{' *' * e['confident']}"
+            for e in audit.get("labels", {}).get("list", ())
+        ],
     )
-    title = f"Audit of {audit['name']}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{_STYLE.read_text(encoding='utf-8')}{_OWN_STYLE}</style></head><body>"
-        f'<main><header class="top"><h1>{escape(title)}</h1>'
-        f"{markup.text(sections.opening(audit))}"
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>{_findings(audit)}{body}</main></body></html>\n'
-    )
 
 
-def _findings(audit: dict[str, Any]) -> str:
-    cards = "".join(
-        f'<div class="verdict {entry["severity"]}"><p><strong>{BADGES[entry["severity"]]}, {escape(entry["topic"])}.'
-        f"</strong>{escape(entry['text'])}</p></div>"
-        for entry in audit["findings"]
-    )
-    return f'<section aria-labelledby="findings"><h2 id="findings">What was found</h2>{cards}</section>'
-
-
-def _data_uri(data: bytes) -> str:
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def spread(entry: dict[str, float] | None, digits: int = 0, unit: float = 1) -> str:
+    """A median with its extremes, ``1,858 (912 to 2,916)``; the median alone where all are equal."""
+    if entry is None:
+        return "–"
+    low, middle, high = (f"{entry[key] / unit:,.{digits}f}" for key in ("least", "median", "largest"))
+    return middle if low == high else f"{middle} ({low} to {high})"

@@ -1,25 +1,106 @@
-"""How well the answer can be guessed without looking at a lung."""
+"""Shortcuts: how well a classifier separates the classes without a lung, and the test split from the rest.
+
+Every score is cross-validated by patient.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from hf_model.audit.measures import SMALL, Measures
-from hf_model.audit.pictures import TEST, Header, Pictures
-from hf_model.audit.probing import TooFewPatients, auc_entry, linear, probe, trees
+from hf_model.audit.measures import SMALL, STATISTICS, Measures
+from hf_model.audit.pictures import TEST, FileInfo, Pictures
+from hf_model.config import LABELS
+from hf_model.metrics.intervals import cluster_weights, delong, percentile, weighted_auc, wilson
 
+FOLDS = 5
+REPLICATES = 1000
+MIN_PICTURES = 60
+"""Development pictures below which nothing is fitted: boosted trees cannot split so few."""
+MIN_PICTURES_PER_SIDE = 20
+"""Pictures of a class in test and in development below which no classifier is tried on the shift."""
+TOO_FEW = (
+    f"Shortcuts were not probed, or not all: that needs {MIN_PICTURES} readable development pictures and two patients"
+    " of each class."
+)
 LUNGS = (0.12, 0.88, 0.08, 0.92)
 """Top, bottom, left, right of the rectangle that holds both lungs, as fractions of the sides. Read off the mean
-pictures; what is left is the frame with shoulders, arms, neck, belly, markers and the edge of the film."""
-FEWEST = 60
-"""Development pictures below which nothing is fitted: boosted trees cannot split so few."""
-TOO_FEW = (
-    f"Shortcuts were not probed, or not all: that needs {FEWEST} readable development pictures and two patients of "
-    "each class."
-)
+pictures; the rest is the frame with shoulders, arms, neck, abdomen, markers and the edge of the film."""
+
+
+class TooFewPatientsError(ValueError):
+    """A class has fewer than two patients, so that nothing can be cross-validated."""
+
+
+def trees(seed: int) -> ClassifierMixin:
+    """For a few numbers of different kinds."""
+    return HistGradientBoostingClassifier(
+        max_iter=80, max_leaf_nodes=15, learning_rate=0.1, early_stopping=False, random_state=seed
+    )
+
+
+def linear(seed: int, strength: float = 0.005) -> ClassifierMixin:
+    """For pixels and features: standardised, logistic, with a strong ridge (``strength`` is scikit-learn's C)."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500, random_state=seed))
+
+
+def folds_for(labels: np.ndarray, groups: np.ndarray, folds: int = FOLDS) -> int:
+    """As many folds as both classes have groups for; below 2 nothing can be cross-validated."""
+    return min(folds, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
+
+
+def out_of_fold(
+    model: ClassifierMixin, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """Probability of class 1 of every picture from a model that saw none of its group, float64 (M,).
+
+    Raises:
+        TooFewPatientsError: fewer than two groups of a class, or all of a class in one fold.
+    """
+    folds = folds_for(labels, groups)
+    if folds < 2:
+        raise TooFewPatientsError("Cross-validation needs at least two patients of each class.")
+    out = np.full(len(labels), np.nan)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for train, held in splitter.split(features, labels, groups):
+        if len(np.unique(labels[train])) < 2:
+            raise TooFewPatientsError("Cross-validation needs at least two patients of each class.")
+        out[held] = model.fit(features[train], labels[train]).predict_proba(features[held])[:, 1]
+    return out
+
+
+def auc_entry(score: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """AUC of a score with its patient-cluster bootstrap interval, and DeLong's beside it.
+
+    One picture of a class has no variance: "delong" is None then, and "interval" too where the bootstrap has none.
+    Raises ValueError where a class is missing.
+    """
+    value, interval, _ = delong(score, labels)
+    drawn = [weighted_auc(score, labels, w) for w in cluster_weights(groups, replicates=REPLICATES, seed=seed)]
+    known = list(interval) if np.isfinite(interval).all() else None
+    cluster = percentile(np.concatenate(drawn))
+    return {
+        "value": value,
+        "interval": known if cluster is None else list(cluster),
+        "delong": known,
+        "n": len(labels),
+        "groups": len(np.unique(groups)),
+    }
+
+
+def probe(
+    model: ClassifierMixin, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> dict[str, Any]:
+    """``auc_entry`` of out-of-fold scores."""
+    return auc_entry(out_of_fold(model, features, labels, groups, seed), labels, groups, seed)
 
 
 def lungs_box(height: int, width: int) -> tuple[slice, slice]:
@@ -28,15 +109,15 @@ def lungs_box(height: int, width: int) -> tuple[slice, slice]:
     return slice(round(top * height), round(bottom * height)), slice(round(left * width), round(right * width))
 
 
-def metadata_features(headers: list[Header]) -> np.ndarray:
+def metadata_features(files: list[FileInfo]) -> np.ndarray:
     """float64 (M, 7): width, height, aspect, pixels, bytes, bytes per pixel, and a number for format and mode."""
-    kinds = sorted({f"{h.format} {h.mode}" for h in headers})
+    kinds = sorted({f"{file.format} {file.mode}" for file in files})
     rows = []
-    for h in headers:
-        width, height = h.width or 0, h.height or 0
+    for file in files:
+        width, height = file.width or 0, file.height or 0
         area = max(1, width * height)
-        kind = kinds.index(f"{h.format} {h.mode}")
-        rows.append((width, height, width / max(1, height), area, h.size, h.size / area, kind))
+        kind = kinds.index(f"{file.format} {file.mode}")
+        rows.append((width, height, width / max(1, height), area, file.size, file.size / area, kind))
     return np.array(rows, dtype=np.float64)
 
 
@@ -50,24 +131,22 @@ def outside_lungs(small: np.ndarray) -> np.ndarray:
 def run_probes(pictures: Pictures, measures: Measures, seed: int = 0, *, whole: bool = True) -> list[dict[str, Any]]:
     """Every probe on the development pictures, each {"key", "title", "how", "auc"}; nothing is trained on test.
 
-    ``whole`` False leaves out the two that look at pixels, for further renderings. Those that are fitted are left
-    out below ``FEWEST`` pictures and below two patients of a class (``TOO_FEW`` says so), and all where a class is
-    missing.
+    ``whole`` False leaves out the two that look at pixels, for further renderings. Fitted probes are left out below
+    ``MIN_PICTURES`` pictures or two patients of a class (``TOO_FEW`` says so), all of them where a class is missing.
     """
     at = pictures.development
-    labels, groups = pictures.labels[pictures.kept[at]], pictures.groups[at]
+    labels, groups = pictures.decoded_labels[at], pictures.groups[at]
     if len(np.unique(labels)) < 2:
         return []
-    sharp = measures.sharpness[at]
-    # oriented by the whole: one number has one direction, and the direction is part of the finding
-    sicker = np.median(sharp[labels == 1]) >= np.median(sharp[labels == 0])
-    how = f"one number, the mean absolute horizontal gradient; {'pneumonia' if sicker else 'normal'} is sharper"
-    found = [_entry("sharpness", "Sharpness alone", how, auc_entry(sharp if sicker else -sharp, labels, groups, seed))]
-    if len(at) < FEWEST:
+    sharper = _sharper_class(measures.sharpness[at], labels)
+    how = f"one number, the mean absolute horizontal gradient; {('normal', 'pneumonia')[sharper]} is sharper"
+    score = measures.sharpness[at] if sharper else -measures.sharpness[at]
+    found = [_entry("sharpness", "Sharpness alone", how, auc_entry(score, labels, groups, seed))]
+    if len(at) < MIN_PICTURES:
         return found
     try:
         fitted = _fitted(pictures, measures, labels, groups, seed, whole=whole)
-    except TooFewPatients:
+    except TooFewPatientsError:
         return found
     return [fitted[0], *found, *fitted[1:]]
 
@@ -81,9 +160,9 @@ def _fitted(
     def fit(model: ClassifierMixin, features: np.ndarray) -> dict[str, Any]:
         return probe(model, features, labels, groups, seed)
 
-    headers = [pictures.headers[i] for i in pictures.kept[at]]
+    files = [pictures.files[i] for i in pictures.kept[at]]
     how = "size, aspect, bytes, format and mode; no pixel; boosted trees"
-    found = [_entry("metadata", "Metadata alone", how, fit(trees(seed), metadata_features(headers)))]
+    found = [_entry("metadata", "Metadata alone", how, fit(trees(seed), metadata_features(files)))]
     how = "17 numbers: brightness, contrast, percentiles, border, gradients; boosted trees"
     found.append(_entry("statistics", "Simple statistics", how, fit(trees(seed), measures.statistics[at])))
     if whole:
@@ -99,12 +178,87 @@ def _entry(key: str, title: str, how: str, auc: dict[str, Any]) -> dict[str, Any
     return {"key": key, "title": title, "how": how, "auc": auc}
 
 
+def _sharper_class(sharpness: np.ndarray, labels: np.ndarray) -> int:
+    """The class with the higher median, which gives the one number its direction."""
+    normal, pneumonia = (np.median(sharpness[labels == label]) for label in (0, 1))
+    return int(pneumonia >= normal)
+
+
 def sharpness_on_test(pictures: Pictures, measures: Measures, seed: int = 0) -> dict[str, Any] | None:
     """The one figure taken on test: AUC of the gradient in the direction that development gives."""
-    held = np.flatnonzero(pictures.split[pictures.kept] == TEST)
-    labels, groups = pictures.labels[pictures.kept], pictures.groups
-    if not len(held) or len(np.unique(labels[held])) < 2:
+    held, at = np.flatnonzero(pictures.decoded_split == TEST), pictures.development
+    labels, sharpness = pictures.decoded_labels, measures.sharpness
+    if len(np.unique(labels[held])) < 2:
         return None
-    sharp, at = measures.sharpness, pictures.development
-    normal, sick = (np.median(sharp[at][labels[at] == label]) for label in (0, 1))
-    return auc_entry(sharp[held] if sick >= normal else -sharp[held], labels[held], groups[held], seed)
+    score = sharpness[held] if _sharper_class(sharpness[at], labels[at]) else -sharpness[held]
+    return auc_entry(score, labels[held], pictures.groups[held], seed)
+
+
+def find_shift(pictures: Pictures, measures: Measures, seed: int = 0) -> dict[str, Any]:
+    """The JSON part on shift; without a test split only the prevalence."""
+    has_test = TEST in pictures.splits
+    return {
+        "prevalence": prevalence(pictures),
+        "statistics": compare_statistics(pictures, measures) if has_test else [],
+        "classifiers": separate_test(pictures, measures, seed) if has_test else [],
+    }
+
+
+def prevalence(pictures: Pictures) -> dict[str, dict[str, Any]]:
+    """Split -> pictures, pneumonia, share with Wilson's interval; every row counts, readable or not."""
+    out = {}
+    for split in pictures.splits:
+        labels = pictures.labels[pictures.split == split]
+        out[split] = {
+            "n": len(labels),
+            "pneumonia": int(labels.sum()),
+            "value": float(labels.mean()),
+            "interval": list(wilson(int(labels.sum()), len(labels))),
+        }
+    return out
+
+
+def compare_statistics(pictures: Pictures, measures: Measures) -> list[dict[str, Any]]:
+    """Per class and statistic: development's and test's mean, and their difference in pooled standard deviations."""
+    test, labels = pictures.decoded_split == TEST, pictures.decoded_labels
+    out = []
+    for label, name in enumerate(LABELS):
+        sides = [measures.statistics[(test == side) & (labels == label)] for side in (False, True)]
+        if min(map(len, sides)) < 2:
+            continue
+        spread = np.sqrt((sides[0].var(axis=0, ddof=1) + sides[1].var(axis=0, ddof=1)) / 2)
+        for column, statistic in enumerate(STATISTICS):
+            first, second = (float(side[:, column].mean()) for side in sides)
+            effect = (second - first) / spread[column] if spread[column] > 0 else 0.0
+            out.append(
+                {
+                    "class": name,
+                    "statistic": statistic,
+                    "development": first,
+                    "test": second,
+                    "difference": float(effect),
+                }
+            )
+    return out
+
+
+def separate_test(pictures: Pictures, measures: Measures, seed: int = 0) -> list[dict[str, Any]]:
+    """AUC of a classifier that separates test from development within a class; 0.5 means that no difference was seen.
+
+    The classes are taken one at a time: otherwise the different prevalence of the test split would count as a shift.
+    """
+    test, labels = pictures.decoded_split == TEST, pictures.decoded_labels
+    views = (
+        ("simple statistics", trees(seed), measures.statistics),
+        ("16 px thumbnail", linear(seed), measures.tiny.reshape(len(labels), -1).astype(np.float64)),
+    )
+    out = []
+    for label, name in enumerate(LABELS):
+        chosen = np.flatnonzero(labels == label)
+        side, groups = test[chosen].astype(int), pictures.groups[chosen]
+        if min(np.bincount(side, minlength=2)) < MIN_PICTURES_PER_SIDE or folds_for(side, groups) < 2:
+            continue
+        for view, model, features in views:
+            with suppress(TooFewPatientsError):  # one side lies in one fold altogether
+                out.append({"class": name, "view": view, "auc": probe(model, features[chosen], side, groups, seed)})
+    return out

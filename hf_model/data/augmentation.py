@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness", "plain")
+from hf_model.data.arguments import check_options
+
+_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness")
 
 
 @dataclass
@@ -50,18 +52,13 @@ class AugmentationArguments:
     "Share of pictures compressed again, as JPEG of quality 40 to 95."
     downscale: float = 0.3
     "Share of pictures reduced to 40 to 90 per cent and enlarged again."
-    plain: float = 0.0
-    "Share of pictures whose greys and sharpness stay as they are: what a model is asked about has not been varied."
     mixup: float = 0.3
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
     def __post_init__(self) -> None:
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 1.")
-        for name in ("rotation", "shear", "gamma", "noise", "mixup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} {getattr(self, name)}: must not be negative.")
+        check_options(self, _SHARES, lambda value: 0 <= value <= 1, "must lie between 0 and 1")
+        unbounded = ("rotation", "shear", "gamma", "noise", "mixup")
+        check_options(self, unbounded, lambda value: value >= 0, "must not be negative")
 
 
 class Augmenter:
@@ -81,9 +78,6 @@ class Augmenter:
             (draw.chance(0.25 if args.noise else 0.0), _noise(draw, args.noise)),
             (draw.chance(args.erasing), _erase(draw)),
         ]
-        if args.plain:
-            varied = ~draw.chance(args.plain)
-            steps = [steps[0], *((chosen & varied, change) for chosen, change in steps[1:])]
         out = np.empty(pictures.shape, dtype=np.float32)
         for i, pixels in enumerate(pictures.numpy()):
             picture = Image.fromarray(pixels)

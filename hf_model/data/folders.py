@@ -8,23 +8,112 @@ Files are listed without being read, but for the ``PatientID`` of DICOM headers.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import logging
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from hf_model.config import LABEL2ID, LABELS
+from hf_model.data.patients import anonymous_keys, is_dicom, owners, read_owner
 
-from hf_model.config import LABELS
-from hf_model.data.headers import is_dicom, owners, read_owner
-from hf_model.data.labels import known_label
-from hf_model.data.metadata import FILES as METADATA
-from hf_model.data.metadata import columns_for, is_labelled, read_metadata
-from hf_model.data.patients import anonymous_keys
-from hf_model.data.walk import walk_files
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+
+
+def known_label(name: str) -> int | None:
+    """0 for NORMAL, 1 for PNEUMONIA, whatever the case, numbers and punctuation around it; None for another class."""
+    return LABEL2ID.get(re.sub(r"[^A-Z]", "", name.upper()))
+
+
+def label_mapping(names: list[str]) -> dict[str, int | None]:
+    """Class name -> label. Names 0 and 1 alone are taken for NORMAL and PNEUMONIA; None where a name says nothing."""
+    if names and set(names) <= set(NUMBERS):
+        return {name: NUMBERS[name] for name in names}
+    return {name: known_label(name) for name in names}
+
+
+def walk_files(root: Path) -> Iterator[Path]:
+    """Files below ``root`` in order of their paths, links to folders followed, hidden folders (``.name``) left out.
+
+    Unlike ``Path.rglob``, which in Python 3.11 enters no linked folder and skips what it may not read. A link that
+    leads nowhere comes as a path, so that reading it fails by name. A folder is entered once, so loops end.
+
+    Raises:
+        OSError: a folder that cannot be listed, with its name.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    entered: set[tuple[int, int]] = set()
+    found = []
+    for folder, inner, names in os.walk(root, followlinks=True, onerror=refuse):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in entered:
+            inner.clear()
+            continue
+        entered.add((stat.st_dev, stat.st_ino))
+        inner[:] = [name for name in inner if not name.startswith(".")]  # a trash folder may not even be readable
+        found += [Path(folder, name) for name in names]
+    yield from sorted(found)
+
 
 logger = logging.getLogger(__name__)
+FILES = ("metadata.csv", "metadata.jsonl")
+KEYS = ("file_name", "file_path")
+LABELLED = ("label", "labels")
+
+
+def read_metadata(folders: Iterable[Path]) -> dict[Path, dict[str, str]]:
+    """File -> its columns as text, from the metadata files in ``folders``; their paths are relative to these.
+
+    Raises:
+        ValueError: a file that cannot be read.
+    """
+    found: dict[Path, dict[str, str]] = {}
+    for file in (folder / name for folder in folders for name in FILES):
+        if not file.is_file():
+            continue
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+            rows = (
+                list(csv.DictReader(text.splitlines()))
+                if file.suffix == ".csv"
+                else [json.loads(line) for line in text.splitlines() if line.strip()]
+            )
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file}: cannot be read: {error}") from error
+        key = next((key for key in KEYS if rows and key in rows[0]), None)
+        if key is None:
+            logger.warning("%s has no column file_name, so its columns are not used.", file)
+            continue
+        for row in rows:
+            values = {k: "" if v is None else str(v) for k, v in row.items() if k is not None and k not in KEYS}
+            found[(file.parent / str(row[key])).resolve()] = values
+    return found
+
+
+def is_labelled(found: dict[Path, dict[str, str]]) -> bool:
+    """Whether the metadata says the classes itself."""
+    return any(name in row for row in found.values() for name in LABELLED)
+
+
+def columns_for(files: list[Path], found: dict[Path, dict[str, str]], taken: Iterable[str]) -> dict[str, list[str]]:
+    """The columns of N files, "" where the metadata has no row; none of the names in ``taken``."""
+    names = dict.fromkeys(name for row in found.values() for name in row if name not in set(taken))
+    rows = [found.get(file.resolve()) for file in files]
+    missing = [file.name for file, row in zip(files, rows, strict=True) if row is None]
+    if names and missing:
+        logger.warning("The metadata has no row for %d pictures, for example %s.", len(missing), missing[0])
+    return {name: [(row or {}).get(name, "") for row in rows] for name in names}
+
 
 PICTURES = {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp"}
 FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
@@ -67,6 +156,8 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     Raises:
         OSError: a folder that cannot be listed. ValueError: metadata that cannot be read.
     """
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+
     roots = _roots(folder, set(split_names))
     every = {name: _files(root) for name, root in roots.items()}
     files = {name: kept for name, part in every.items() if (kept := [file for file in part if file.kind])}
@@ -79,8 +170,9 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     columns: dict[str, list] = _patient_keys(listed)
     columns |= columns_for([file.path for file in listed], metadata, ("image", "label", *columns))
     classes = sorted({file.label for file in listed})
-    features = Features({"image": Image(decode=False), "label": ClassLabel(names=classes)}
-                        | {name: Value("string") for name in columns})  # fmt: skip
+    features = Features(
+        {"image": Image(decode=False), "label": ClassLabel(names=classes)} | {name: Value("string") for name in columns}
+    )
     columns["image"] = [{"bytes": None, "path": str(file.path)} for file in listed]
     columns["label"] = [classes.index(file.label) for file in listed]
     splits, start = {}, 0
@@ -124,7 +216,7 @@ def _files(root: Path) -> list[File]:
     found = []
     for top in _visible_folders(root):
         for path in walk_files(top):
-            if any(_is_hidden(part) for part in path.relative_to(top).parts) or path.name in METADATA:
+            if any(_is_hidden(part) for part in path.relative_to(top).parts) or path.name in FILES:
                 continue
             kind, owner = "picture" if path.suffix.lower() in PICTURES else "", ""
             if not kind and is_dicom(path) and (header := read_owner(path)) is not None:

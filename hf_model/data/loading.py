@@ -11,8 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
 from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 
 from hf_model.config import LABELS
-from hf_model.data.folders import read_class_folders
-from hf_model.data.labels import NUMBERS, known_label, label_mapping
+from hf_model.data.folders import NUMBERS, known_label, label_mapping, read_class_folders
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +78,7 @@ def _load(name_or_folder: str, token: str | None, cache_dir: str | None, option:
             f"{option} {name_or_folder}: neither a folder here nor a data set that the Hub shows you. "
             "Check the spelling; a private one needs HF_TOKEN."
         ) from error
-    except (
-        DataFilesNotFoundError,
-        DatasetGenerationError,
-        ValueError,
-    ) as error:
+    except (DataFilesNotFoundError, DatasetGenerationError, ValueError) as error:
         raise DatasetError(
             f"{option} {name_or_folder} holds no pictures that can be read: {error} Expected Parquet files, or "
             "folders NORMAL and PNEUMONIA (also below train, validation and test)."

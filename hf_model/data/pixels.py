@@ -25,6 +25,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from hf_model.data.loading import file_name, read_bytes
+from hf_model.files import cache_folder
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 from hf_model.radiograph.checks import BLANK, is_blank
 from hf_model.radiograph.preprocess import Preprocessing
@@ -35,12 +36,6 @@ STALE = 86400
 """Seconds after which a map that was not finished is taken for abandoned."""
 _FORMAT = 2
 """Raise when decoding changes, so that old maps are not read as new ones."""
-
-
-def default_cache_dir() -> Path:
-    """``$CHEST_XRAY_CACHE``, else a folder in the user's cache."""
-    base = os.environ.get("CHEST_XRAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "chest-xray"
-    return Path(base).expanduser()
 
 
 @dataclass(frozen=True)
@@ -87,12 +82,12 @@ def decode_split(rows: Dataset, preprocessing: Preprocessing, *, what: str, cach
         rows: from ``load_splits``.
         preprocessing: gives the size and the resampling.
         what: name for the progress bar and messages.
-        cache_dir: where maps are kept; None for ``default_cache_dir()``.
+        cache_dir: where maps are kept; None for ``files.cache_folder()``.
 
     Raises:
         ValueError: no row can be used.
     """
-    folder = (cache_dir or default_cache_dir()) / _key(rows, preprocessing)
+    folder = (cache_dir or cache_folder()) / _key(rows, preprocessing)
     index_file = folder / "index.json"
     if not index_file.exists():  # written last, so an interrupted run leaves no half map that looks whole
         _decode(rows, preprocessing, folder, what)

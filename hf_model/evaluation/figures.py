@@ -6,19 +6,23 @@ every kind of colour vision, and line styles or markers differ too, so nothing d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from hf_model.evaluation.calibration import reliability
-from hf_model.evaluation.decision import Decision, sigmoid
-from hf_model.evaluation.intervals import wilson
-from hf_model.evaluation.metrics import confusion, probability_of
-from hf_model.evaluation.scores import Scores
+from hf_model.config import LABELS
+from hf_model.metrics.calibration import probability_of, reliability
+from hf_model.metrics.decision import Decision, sigmoid
+from hf_model.metrics.intervals import wilson
+from hf_model.metrics.rates import confusion
+from hf_model.metrics.scores import Scores
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#5A5A5A"
 POINT_STYLE = {
@@ -126,8 +130,9 @@ def threshold_curves(scores: Scores, decision: Decision) -> Figure:
     figure, axes = new_axes(6.4, 4.4)
     threshold = np.linspace(0, 1, 501)
     probability = probability_of(scores, decision)
-    for label, (colour, _), name, style in zip((0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), ("--", "-"),
-                                               strict=True):  # fmt: skip
+    for label, (colour, _), name, style in zip(
+        (0, 1), CLASS_STYLE, ("Specificity", "Sensitivity"), ("--", "-"), strict=True
+    ):
         values = np.sort(probability[scores.labels == label])
         below = np.searchsorted(values, threshold, side="left")
         right = below if label == 0 else len(values) - below
@@ -151,8 +156,16 @@ def reliability_diagram(scores: Scores, decision: Decision, ece: dict | None = N
     low, high = wilson(np.round(observed * count), count)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
     label = "pictures in ten bins" if not ece else f"binned ECE {ece['binned']:.3f} (adaptive {ece['adaptive']:.3f})"
-    axes.errorbar(table["mean_probability"], observed, yerr=np.abs([observed - low, high - observed]), fmt="o",
-                  color=BLUE, markersize=6, capsize=3, label=label)  # fmt: skip
+    axes.errorbar(
+        table["mean_probability"],
+        observed,
+        yerr=np.abs([observed - low, high - observed]),
+        fmt="o",
+        color=BLUE,
+        markersize=6,
+        capsize=3,
+        label=label,
+    )
     for x, y, number in zip(table["mean_probability"], observed, count, strict=True):
         axes.annotate(str(number), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=8, color=GREY)
     _unit(axes, "Mean probability of pneumonia", "Observed share of pneumonia", None)
@@ -167,10 +180,18 @@ def score_histograms(scores: Scores, decision: Decision) -> Figure:
     for label, (colour, name) in enumerate(CLASS_STYLE):
         values = probability[scores.labels == label]
         axes.hist(values, edges, color=colour, alpha=0.35)
-        axes.hist(values, edges, color=colour, histtype="step", linewidth=1.6, linestyle=("-", "--")[label],
-                  label=f"{name} ({len(values)})")  # fmt: skip
-    axes.axvline(decision.threshold, color=GREY, linestyle="--", linewidth=1.2,
-                 label=f"threshold {decision.threshold:.3f}")  # fmt: skip
+        axes.hist(
+            values,
+            edges,
+            color=colour,
+            histtype="step",
+            linewidth=1.6,
+            linestyle=("-", "--")[label],
+            label=f"{name} ({len(values)})",
+        )
+    axes.axvline(
+        decision.threshold, color=GREY, linestyle="--", linewidth=1.2, label=f"threshold {decision.threshold:.3f}"
+    )
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="Probability of pneumonia", ylabel="Pictures", xlim=(0, 1))
@@ -191,7 +212,90 @@ def decision_curve(scores: Scores, decision: Decision) -> Figure:
     axes.plot(odds_at, share - (1 - share) * weight, color=ORANGE, linewidth=1.5, linestyle="--", label="treat all")
     axes.axhline(0, color=GREY, linewidth=1.2, linestyle=":", label="treat none")
     axes.axvline(decision.threshold, color=GREY, linewidth=1, linestyle="-.", label="default threshold")
-    axes.set(xlabel="Threshold probability at which one would act", ylabel="Net benefit per picture",
-             xlim=(0, 1), ylim=(-0.05, max(0.1, share * 1.1)))  # fmt: skip
+    axes.set(
+        xlabel="Threshold probability at which one would act",
+        ylabel="Net benefit per picture",
+        xlim=(0, 1),
+        ylim=(-0.05, max(0.1, share * 1.1)),
+    )
     axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure
+
+
+def confusion_matrix(counts: dict[str, int], title: str = "") -> Figure:
+    """Confusion matrix of {"tn", "fp", "fn", "tp"}: counts, and the share of the true class in each cell."""
+    figure, axes = new_axes(4.2, 3.8)
+    axes.grid(False)
+    rows = [[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]]
+    share = [[cell / max(1, sum(row)) for cell in row] for row in rows]
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row):
+            colour = "white" if share[i][j] > 0.5 else "#1A1A1A"
+            axes.text(j, i, f"{cell}\n{100 * share[i][j]:.1f} %", ha="center", va="center", color=colour, fontsize=13)
+    axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=LABELS, yticklabels=LABELS, xlabel="Answer", ylabel="Truth")
+    axes.set_yticklabels(LABELS, rotation=90, va="center")
+    axes.set_title(title, fontsize=11)
+    return figure
+
+
+def training_curves(history: Sequence[dict[str, Any]]) -> Figure:
+    """Loss and development metrics per epoch from the Trainer's ``log_history``.
+
+    Each entry is a dict with "epoch" and any of "loss", "eval_loss", "eval_roc_auc", "eval_accuracy",
+    "eval_sensitivity", "eval_specificity"; ``stage`` in an entry, where it changes, draws a line.
+    """
+    figure, left = new_axes(8.6, 3.8)
+    figure.delaxes(left)
+    axes = figure.subplots(1, 2)
+    for side in axes:
+        side.spines[["top", "right"]].set_visible(False)
+        side.grid(True, color="#E3E3E3", linewidth=0.8)
+        side.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lines = (
+        (0, "loss", BLUE, "-", "training"),
+        (0, "eval_loss", ORANGE, "--", "development"),
+        (1, "eval_roc_auc", BLUE, "-", "AUC"),
+        (1, "eval_accuracy", GREY, "-.", "accuracy"),
+        (1, "eval_sensitivity", ORANGE, "--", "sensitivity"),
+        (1, "eval_specificity", GREEN, ":", "specificity"),
+    )
+    for side, key, colour, style, label in lines:
+        points = [(entry["epoch"], entry[key]) for entry in history if key in entry and "epoch" in entry]
+        if points:
+            marker = "o" if len(points) <= 30 else ""
+            axes[side].plot(*zip(*points, strict=True), style, color=colour, marker=marker, markersize=4, label=label)
+    staged = [entry for entry in history if "stage" in entry and "epoch" in entry]
+    for before, after in pairwise(staged):
+        if before["stage"] != after["stage"]:
+            for side in axes:
+                side.axvline(before["epoch"], color=GREY, linewidth=1, linestyle=":")
+    axes[0].set(xlabel="Epoch", ylabel="Loss (class-weighted)")
+    axes[1].set(xlabel="Epoch", ylabel="Development-validation")
+    for side in axes:
+        if side.lines:
+            side.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def evaluation_figures(scores: Scores, decision: Decision, record: dict[str, Any]) -> dict[str, Figure]:
+    """Every figure of an evaluated set, by file stem; ``record`` is its ``evaluation_record``."""
+    drawn = {
+        "roc": roc_curve(scores, decision, record["auc"]),
+        "precision_recall": precision_recall_curve(scores, decision, record["average_precision"]),
+        "thresholds": threshold_curves(scores, decision),
+        "reliability": reliability_diagram(scores, decision, record["ece"]),
+        "decision_curve": decision_curve(scores, decision),
+        "scores": score_histograms(scores, decision),
+    }
+    for name, point in record["points"].items():
+        if point is not None:
+            title = f"{POINT_STYLE[name][2]}: probability >= {point['threshold']:.3f}"
+            stem = f"confusion_matrix_{name.replace('.', '_')}"
+            drawn[stem] = confusion_matrix(point["confusion"], title)
+    return drawn
+
+
+def write_figures(drawn: dict[str, Figure], folder: str | Path) -> list[Path]:
+    """Save every figure as PNG and SVG into the folder; returns the paths."""
+    return [path for stem, figure in drawn.items() for path in save(figure, Path(folder) / stem)]

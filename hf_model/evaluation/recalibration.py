@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hf_model.evaluation import sealing
-from hf_model.evaluation.decision import FILE_NAME, Decision
-from hf_model.evaluation.full_record import full_record
-from hf_model.evaluation.metrics import evaluation_record
-from hf_model.evaluation.operating_point import fit_decision, patients_needed
-from hf_model.evaluation.scores import Scores
+from hf_model.evaluation import test_split
+from hf_model.files import sha256, write_json
+from hf_model.metrics.decision import FILE_NAME, Decision
+from hf_model.metrics.operating_point import fit_decision, patients_needed
+from hf_model.metrics.record import evaluation_record, full_record
+from hf_model.metrics.scores import Scores
 
 FEWEST_PER_CLASS = 20
 """Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual
@@ -69,9 +68,9 @@ def write_recalibrated(
     for path in sorted(source.iterdir()):
         if path.is_file() and path.name not in _LEFT_BEHIND and not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
-    stored = sealing.stored_scores(source)
+    stored = test_split.stored_scores(source)
     for name, test in stored.items():
-        test.to_csv(target / "scores" / ("test.csv" if name == sealing.TEST else f"test-{name}.csv"))
+        test.to_csv(target / "scores" / ("test.csv" if name == test_split.TEST else f"test-{name}.csv"))
     for number, path in enumerate(sorted((source / "scores").glob("calibration*.csv")), 1):
         # by the names in it a checkpoint knows the data that it was trained on; whose they are is not needed for that
         earlier = Scores.from_csv(path)
@@ -88,11 +87,6 @@ def write_recalibrated(
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "before": Decision.load(source).to_dict(),
-        "before_sha256": file_hash(source / FILE_NAME),
+        "before_sha256": sha256(before) if (before := source / FILE_NAME).is_file() else None,
     }
-    sealing.write_json(target / "metrics.json", renewed)
-
-
-def file_hash(path: Path) -> str | None:
-    """SHA-256 of a file, None if there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    write_json(target / "metrics.json", renewed)

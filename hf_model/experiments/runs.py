@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import io
 import json
@@ -23,18 +22,117 @@ from torch.utils.data import ConcatDataset, DataLoader
 from transformers import set_seed
 
 from hf_model.config import BASELINE
+from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
-from hf_model.data.splits import class_weights
-from hf_model.evaluation.hf_metric import classification_figures
+from hf_model.data.prepare import TRAIN, VALIDATION, DevelopmentData, prepare
+from hf_model.data.splits import class_weights, split_by_group
 from hf_model.experiments.plan import Budget, Change
-from hf_model.experiments.study_data import StudyData
+from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.base import BaseModel, load_base_model
+from hf_model.modeling.features import FeatureRows, HeadOnFeatures, PictureRows, compute_features, picture_batches
 from hf_model.modeling.heads import build_head
-from hf_model.training.arguments import DataArguments, FineTuningArguments
-from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
-from hf_model.training.features import FeatureRows, HeadOnFeatures, compute_features
+from hf_model.radiograph.preprocess import Preprocessing
+from hf_model.training.arguments import FineTuningArguments
+from hf_model.training.batches import AugmentedRows, TrainingCollator, TrainingRows
 from hf_model.training.stages import StageData, run_stages
 from hf_model.training.trainer import PneumoniaTrainer
+
+AUGMENTED = "augmented"
+VIEW_SEED = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """Validation pictures in one rendering or augmented. at: int64 (n,), which of the chosen pictures they show."""
+
+    name: str
+    rows: PictureRows
+    at: np.ndarray
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What runs at one input size share.
+
+    Attributes:
+        chosen: rows of the validation pictures. patients: int64, one code for each of them.
+        subset: rows of development-train that fine-tunings get.
+    """
+
+    data: DevelopmentData
+    chosen: np.ndarray
+    patients: np.ndarray
+    subset: np.ndarray
+    views: list[View]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.data.main.labels[self.chosen]
+
+    def training_rows(self, *, whole: bool, one_rendering: bool = False) -> TrainingRows:
+        """Development-train, ``whole`` or the subset, drawn from all renderings or from the data set's own."""
+        rows = self.data.rows(TRAIN) if whole else self.subset
+        parts = list(self.data.renderings.values())[: 1 if one_rendering else None]
+        return TrainingRows([(p.pixels, index[rows]) for p, index in parts], self.data.main.labels[rows])
+
+
+def load(
+    arguments: DataArguments,
+    preprocessing: Preprocessing,
+    like: StudyData | None = None,
+    *,
+    seed: int,
+    pictures: int,
+    validation: int,
+) -> StudyData:
+    """Decode (or map) development at one size; the same patients are chosen whatever the size.
+
+    Args:
+        arguments, seed: as for training. like: the data at another size, whose splits are taken over: which pictures
+            are nearly equal, and so stay together, may depend on the size. pictures, validation: of the two subsets.
+
+    Raises:
+        DatasetError: see ``prepare``. ValueError: a subset without both classes.
+    """
+    data = prepare(arguments, preprocessing, seed)
+    data.test.clear()
+    if like is not None:
+        if data.main.names != like.data.main.names:
+            raise ValueError(f"At {preprocessing.height} px other pictures can be read: sizes cannot be compared.")
+        data.splits = like.data.splits
+    groups = np.asarray(data.patients if data.patients is not None else data.main.names)
+    chosen = _subset(data, data.rows(VALIDATION), groups, validation, "--validation")
+    subset = _subset(data, data.rows(TRAIN), groups, pictures, "--pictures")
+    codes = np.unique(groups[chosen], return_inverse=True)[1]
+    views = []
+    for name, (pixels, index) in data.renderings.items():
+        at = np.flatnonzero(index[chosen] >= 0)
+        labels = data.main.labels[chosen[at]]
+        if 0 < labels.sum() < len(labels):
+            views.append(View(name, PictureRows.of_rendering(pixels.pixels, index, chosen, data.main.labels), at))
+    changed = AugmentedRows(data.main.pixels, data.main.labels[chosen], chosen, AugmentationArguments(), VIEW_SEED)
+    views.append(View(AUGMENTED, changed, np.arange(len(chosen))))
+    return StudyData(data, chosen, codes, subset, views)
+
+
+def _subset(data: DevelopmentData, rows: np.ndarray, groups: np.ndarray, limit: int, option: str) -> np.ndarray:
+    """Whole patients of ``rows``, classes in their proportion, about ``limit`` pictures.
+
+    All of them where there are not more, or so few more that a class would have nobody to leave out.
+
+    Raises:
+        ValueError: a class would have nobody in it; ``option`` says what to raise.
+    """
+    if len(rows) <= limit:
+        return rows
+    share = limit / len(rows)
+    try:
+        parts = split_by_group(data.main.labels[rows], groups[rows], {"in": share, "out": 1 - share}, VIEW_SEED)
+    except ValueError as error:
+        if share > 0.5:
+            return rows
+        raise ValueError(f"{option} {limit}: too few pictures to hold a patient of each class; raise it.") from error
+    return rows[parts["in"]]
 
 
 @dataclass
@@ -117,26 +215,48 @@ class Laboratory:
             pictures, learned = work(change, base, study, arguments, recorder)
         seconds = time.perf_counter() - start
         return {
-            "change": change.key, "seed": seed, "pictures": pictures, "image_size": base.preprocessing.height,
-            "epochs": learned.epochs, "seconds": round(seconds, 2),
+            "change": change.key,
+            "seed": seed,
+            "pictures": pictures,
+            "image_size": base.preprocessing.height,
+            "epochs": learned.epochs,
+            "seconds": round(seconds, 2),
             "seconds_per_epoch": round(learned.seconds / max(learned.epochs, 1), 3),
             "learning_parameters": learned.parameters,
             "margins": [{k: np.round(v, 5).tolist() for k, v in one.items()} for one in recorder.seen],
-        }  # fmt: skip
+        }
 
     def _arguments(self, change: Change, seed: int, out: str) -> FineTuningArguments:
         budget, settings = self.budget, dict(change.training)
         if change.kind == "scratch":
-            settings |= {"head_epochs": 0, "num_train_epochs": budget.baseline_epochs, "learning_rate": 1e-3,
-                         "layer_decay": 1.0, "head_multiplier": 1.0}  # fmt: skip
+            settings |= {
+                "head_epochs": 0,
+                "num_train_epochs": budget.baseline_epochs,
+                "learning_rate": 1e-3,
+                "layer_decay": 1.0,
+                "head_multiplier": 1.0,
+            }
         elif settings.get("num_train_epochs") == 0:
             settings |= {"head_views": 1 + budget.epochs}  # as many looks at a picture as the others have
-        return FineTuningArguments(**({
-            "output_dir": out, "seed": seed, "head_epochs": budget.head_epochs, "head_views": 1,
-            "num_train_epochs": budget.epochs, "save_strategy": "no", "load_best_model_at_end": False,
-            "early_stopping_patience": 0, "disable_tqdm": True, "report_to": self.report_to,
-            "run_name": f"{change.key}-seed{seed}", "project": "chest-xray-experiments",
-        } | settings))  # fmt: skip
+        return FineTuningArguments(
+            **(
+                {
+                    "output_dir": out,
+                    "seed": seed,
+                    "head_epochs": budget.head_epochs,
+                    "head_views": 1,
+                    "num_train_epochs": budget.epochs,
+                    "save_strategy": "no",
+                    "load_best_model_at_end": False,
+                    "early_stopping_patience": 0,
+                    "disable_tqdm": True,
+                    "report_to": self.report_to,
+                    "run_name": f"{change.key}-seed{seed}",
+                    "project": "chest-xray-experiments",
+                }
+                | settings
+            )
+        )
 
     @contextlib.contextmanager
     def _tracked(self, change: Change, seed: int) -> Iterator[None]:
@@ -161,7 +281,7 @@ class Laboratory:
             validation = ConcatDataset([view.rows for view in study.views])
             weights = class_weights(rows.labels)
             data = StageData(rows, validation, base.preprocessing, augmentation, weights, figures=recorder)
-            last = run_stages(base.model, data, replace_values(arguments, head_epochs=0))[-1]
+            last = run_stages(base.model, data, arguments.replaced(head_epochs=0))[-1]
             learned = _Learned(last.learning_parameters, last.epochs, last.seconds)
         return len(rows), learned
 
@@ -176,14 +296,21 @@ class Laboratory:
 
     def _train_head(self, head: nn.Module, train: FeatureRows, base, study, arguments, recorder) -> _Learned:
         """Stage one of train.py."""
-        settings = replace_values(
-            arguments, num_train_epochs=arguments.head_epochs, learning_rate=arguments.head_learning_rate,
-            per_device_train_batch_size=128, label_names=["labels"],
-        )  # fmt: skip
+        settings = arguments.replaced(
+            num_train_epochs=arguments.head_epochs,
+            learning_rate=arguments.head_learning_rate,
+            per_device_train_batch_size=128,
+            label_names=["labels"],
+        )
         trainer = PneumoniaTrainer(
-            model=head, args=settings, train_dataset=train, eval_dataset=self._validation_features(base, study),
-            compute_metrics=recorder, class_weights=class_weights(train.labels.numpy()), loss=settings.loss,
-        )  # fmt: skip
+            model=head,
+            args=settings,
+            train_dataset=train,
+            eval_dataset=self._validation_features(base, study),
+            compute_metrics=recorder,
+            class_weights=class_weights(train.labels.numpy()),
+            loss=settings.loss,
+        )
         set_seed(arguments.seed)
         start = time.perf_counter()
         with one_thread():
@@ -214,7 +341,7 @@ class Laboratory:
     def _validation_features(self, base: BaseModel, study: StudyData) -> FeatureRows:
         """The same of the validation views."""
         rows = ConcatDataset([view.rows for view in study.views])
-        loader = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(base.preprocessing))
+        loader = picture_batches(rows, base.preprocessing)
         stored = self._stored("validation", [base.preprocessing.height], lambda: _features(base, loader, "validation"))
         return FeatureRows(stored["features"], stored["labels"])
 
@@ -236,11 +363,3 @@ def _features(base: BaseModel, loader: DataLoader, what: str) -> dict[str, torch
     defaults = FineTuningArguments(output_dir="unused", report_to="none")
     model = base.model.to(defaults.device, memory_format=torch.channels_last)
     return compute_features(model, loader, defaults.device, what, bf16=defaults.bf16)
-
-
-def replace_values(arguments: FineTuningArguments, **values: object) -> FineTuningArguments:
-    """A copy with other values; ``dataclasses.replace`` would run the checks of an object that is set up already."""
-    changed = copy.copy(arguments)
-    for name, value in values.items():
-        setattr(changed, name, value)
-    return changed

@@ -13,14 +13,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.data.splits import Split
-from hf_model.evaluation.sealing import write_json
 from hf_model.experiments.plan import GROUPS, Budget, Change, changes
-from hf_model.experiments.runs import Laboratory
-from hf_model.experiments.study_data import StudyData, load
+from hf_model.experiments.runs import Laboratory, StudyData, load
+from hf_model.files import write_json
 from hf_model.modeling.base import load_base_model
-from hf_model.training.arguments import DataArguments
 from hf_model.training.machine import describe_machine, keep_memory, versions
 
 logger = logging.getLogger(__name__)
@@ -63,8 +62,13 @@ class Study:
         options, start = self.options, time.perf_counter()
         keep_memory()
         base = load_base_model(options.base)
-        loading = functools.partial(load, options.data, seed=options.split_seed, pictures=options.budget.pictures,
-                                    validation=options.budget.validation)  # fmt: skip
+        loading = functools.partial(
+            load,
+            options.data,
+            seed=options.split_seed,
+            pictures=options.budget.pictures,
+            validation=options.budget.validation,
+        )
         laboratory = Laboratory(options.data, options.base, options.budget, options.output, loading, options.report_to)
         study = laboratory.study(base)
         # first: a change that does not exist should leave no folder
@@ -109,11 +113,15 @@ class Study:
         options, data = self.options, study.data
         splits: dict[str, Split] = data.splits
         identity = {
-            "dataset": data.main_name, "data": data.fingerprint, "renderings": list(data.renderings),
+            "dataset": data.main_name,
+            "data": data.fingerprint,
+            "renderings": list(data.renderings),
             "splits": {name: split.to_dict(data.main.names)["sha256"] for name, split in splits.items()},
-            "base_model": options.base, "image_size": own_size, "budget": asdict(options.budget),
+            "base_model": options.base,
+            "image_size": own_size,
+            "budget": asdict(options.budget),
             "augmentation": asdict(AugmentationArguments()),
-        }  # fmt: skip
+        }
         file = options.output / "study.json"
         if file.exists():
             stored = json.loads(file.read_text(encoding="utf-8"))
@@ -126,12 +134,18 @@ class Study:
         options.output.mkdir(parents=True, exist_ok=True)
         self.runs.mkdir(exist_ok=True)
         before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        write_json(file, {
-            # of every call that went on with this study: none of them made the whole table
-            "commands": list(dict.fromkeys([*before.get("commands", []), self.command])), "identity": identity,
-            "sizes": sorted({*before.get("sizes", []), *options.sizes}), "machine": describe_machine(),
-            "versions": versions(), "validation": _validation(study),
-        })  # fmt: skip
+        write_json(
+            file,
+            {
+                # of every call that went on with this study: none of them made the whole table
+                "commands": list(dict.fromkeys([*before.get("commands", []), self.command])),
+                "identity": identity,
+                "sizes": sorted({*before.get("sizes", []), *options.sizes}),
+                "machine": describe_machine(),
+                "versions": versions(),
+                "validation": _validation(study),
+            },
+        )
 
 
 def _chosen(groups: list[list[Change]], keys: Sequence[str]) -> list[list[Change]]:

@@ -1,4 +1,4 @@
-"""What a Space is made of: app, package, requirements and a README whose header tells the Hub how to run it.
+"""Deploy the page as a Gradio Space: app, package, requirements and a README with the header that the Hub needs.
 
 Header fields: https://huggingface.co/docs/hub/spaces-config-reference
 """
@@ -6,32 +6,38 @@ Header fields: https://huggingface.co/docs/hub/spaces-config-reference
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from huggingface_hub import SpaceCard, SpaceCardData
+from huggingface_hub import HfApi, SpaceCard, SpaceCardData
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_model.config import DEFAULT_DATASET, NOT_A_DEVICE
-from hf_model.hub.listing import Upload
+from hf_model.hub.access import check_write_access
+from hf_model.hub.push import Upload, commit, describe_error, upload_table
 
 ROOT = Path(__file__).parents[2]
-"""Where app.py and the requirements stand beside the package."""
+"""The project's folder: app.py and the requirements are beside the package."""
 TITLE = "Chest X-ray pneumonia classifier"
 COLORS = ("blue", "gray")
 PYTHON_VERSION = "3.11"
 CARRIED = ("app.py",)
 SERVING, TRAINING = "requirements-serve.txt", "requirements.txt"
 CONVERTING = ("torch", "transformers")
-"""What a Space needs besides ``SERVING`` when its model brings no graph: it is then converted at every start."""
+"""What a Space needs besides ``SERVING`` if its model has no OpenVINO graph and is converted at every start."""
 CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
-"""pip's default torch carries CUDA: several GB that a free Space has no use for."""
+"""pip's default torch contains CUDA: several GB that a free Space cannot use."""
 GRAPH = ("openvino_model.xml", "openvino_model.bin")
 PACKAGE = "hf_model"
 CHECKPOINT = f"{PACKAGE}/checkpoint/"
+VARIABLE = "MODEL_ID"
+"""Environment variable that makes app.py serve a model of the Hub instead of the shipped checkpoint."""
 
 
 class SpaceError(RuntimeError):
-    """The Space cannot be put together or deployed; ``str()`` says what is missing and what to do."""
+    """The Space cannot be assembled or deployed; ``str()`` says what is missing and what to do."""
 
 
 def space_header(model_id: str | None = None) -> SpaceCardData:
@@ -57,11 +63,11 @@ def space_header(model_id: str | None = None) -> SpaceCardData:
 
 
 def space_readme(space_id: str, model_id: str | None = None) -> str:
-    """README.md of the Space: the header and a few lines for who opens the repository."""
+    """README.md of the Space: the header, and a few lines for visitors of the repository."""
     if model_id:
         model = f"the model [{model_id}](https://huggingface.co/{model_id}) (variable `MODEL_ID`)"
     else:
-        model = f"the checkpoint in `{CHECKPOINT}`, whose card is the README.md there"
+        model = f"the checkpoint in `{CHECKPOINT}`, with its model card in the README.md there"
     return f"""---
 {space_header(model_id).to_yaml()}
 ---
@@ -70,7 +76,7 @@ def space_readme(space_id: str, model_id: str | None = None) -> str:
 
 {NOT_A_DEVICE}
 
-This Space shows {model}. The card says whose chest X-rays the model was fitted on; it says nothing about anybody else.
+This Space shows {model}. The card describes the patients that the model was fitted on; it does not speak for others.
 Uploads are deleted within about a minute of being read.
 
 Call it from Python:
@@ -119,8 +125,8 @@ def space_files(
 ) -> list[Upload]:
     """Every file of the Space, sorted by path: app, requirements, package, README.
 
-    With ``model_id`` the package goes without its checkpoint, and ``has_graph`` says whether that model has an OpenVINO
-    graph; without, the shipped checkpoint's files tell. ``root`` is the project's folder, default ``ROOT``.
+    With ``model_id`` the package is uploaded without its checkpoint, and ``has_graph`` says whether that model has an
+    OpenVINO graph; otherwise the shipped checkpoint's files decide. ``root`` is the project's folder, default ``ROOT``.
 
     Raises:
         SpaceError: app.py, a requirements file or the checkpoint is missing.
@@ -148,5 +154,106 @@ def space_files(
 
 
 def _belongs(path: Path) -> bool:
-    """A file of the package that is not a trace of running it, and not hidden."""
+    """Whether a file is part of the package: not a byproduct of running it, and not hidden."""
     return not any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+
+
+def deploy_space(
+    space_id: str,
+    *,
+    model_id: str | None = None,
+    token: str | None = None,
+    private: bool = False,
+    root: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> str:
+    """Create the Gradio Space if needed and make its files exactly this project's.
+
+    Args:
+        space_id: ``name`` (then the token's own user's) or ``namespace/name``.
+        model_id: Hub model that the Space serves, set as its variable ``MODEL_ID``; None: the shipped checkpoint
+            is uploaded, and a ``MODEL_ID`` of an earlier deployment is deleted.
+        token: access token; default: ``HF_TOKEN``, then what ``hf auth login`` stored.
+        private: for a Space that this call creates.
+        root: folder of app.py, the requirements and the package; default: this project's.
+        say: is given the list of files and sizes before anything is created, then any warning.
+
+    Returns:
+        The Space's address.
+
+    Raises:
+        SpaceError: whatever went wrong, with the command that deploys again.
+    """
+    again = deploy_command(space_id, model_id=model_id, private=private)
+    try:
+        full_id = check_write_access(space_id, token=token, repo_type="space")
+        api = HfApi(token=token)
+        has_graph = _check_model(api, model_id, say) if model_id else True
+        uploads = space_files(full_id, model_id=model_id, has_graph=has_graph, root=root)
+        say(describe(full_id, uploads, model_id))
+        check_header(_readme(uploads))
+        url = api.create_repo(full_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        _set_variable(api, full_id, model_id)
+        _commit(api, full_id, uploads)
+        return str(url)
+    except SpaceError:
+        raise
+    # Whatever the client raises (HTTP, a lost connection, hf_xet, the disk), the user needs the same two facts.
+    except Exception as error:
+        raise SpaceError(
+            f"Deploying {space_id} failed: {describe_error(error)} Deploy again with:\n    {again}"
+        ) from error
+
+
+def describe(space_id: str, uploads: Sequence[Upload], model_id: str | None) -> str:
+    """What a deployment does, for the terminal: where to, which model, every file with its size."""
+    model = f"{VARIABLE}={model_id}" if model_id else "the shipped checkpoint"
+    return f"Deploying to the Space {space_id}, serving {model}:\n{upload_table(uploads)}"
+
+
+def deploy_command(space_id: str, *, model_id: str | None = None, private: bool = False) -> str:
+    """The shell command that deploys as it was to be deployed."""
+    words = ["python", "-m", "hf_model", "deploy", "--space_id", space_id]
+    words += ["--model_id", model_id] if model_id else []
+    words += ["--private"] if private else []
+    return shlex.join(words)
+
+
+def _readme(uploads: Sequence[Upload]) -> str:
+    return next(upload.source for upload in uploads if upload.path == "README.md").decode()
+
+
+def _check_model(api: HfApi, model_id: str, say: Callable[[str], None]) -> bool:
+    """Whether the model has its OpenVINO graph; SpaceError if it does not exist: the Space would build, then fail."""
+    try:
+        info = api.model_info(model_id, timeout=10)
+    except RepositoryNotFoundError as error:
+        raise SpaceError(
+            f"The model {model_id} is not on {api.endpoint}, or this token may not see it: push it first with "
+            f"`python -m hf_model push FOLDER --hub_model_id {model_id}`. Nothing was uploaded."
+        ) from error
+    if info.private or info.gated:
+        say(f"Note: {model_id} is not public. Give the Space a secret HF_TOKEN that may read it (Settings, Secrets).")
+    if set(GRAPH) <= {file.rfilename for file in info.siblings or []}:
+        return True
+    say(
+        f"Note: {model_id} has no {GRAPH[0]}, so the Space installs torch and converts the model at every start. "
+        "`python -m hf_model export` makes the graph; push it for a Space that builds and starts faster."
+    )
+    return False
+
+
+def _set_variable(api: HfApi, space_id: str, model_id: str | None) -> None:
+    """Before the files, so that the first build serves the right model."""
+    if model_id:
+        api.add_space_variable(space_id, VARIABLE, model_id, description="Hub model that the page serves")
+    elif VARIABLE in api.get_space_variables(space_id):
+        api.delete_space_variable(space_id, VARIABLE)
+
+
+def _commit(api: HfApi, space_id: str, uploads: Sequence[Upload]) -> None:
+    """One commit; modules and weights of an earlier deployment that this project no longer has are deleted."""
+    title = SpaceCard(_readme(uploads)).data.get("title")
+    commit(
+        api, space_id, uploads, f"Deploy {title}", stale=lambda path: path.startswith(f"{PACKAGE}/"), repo_type="space"
+    )

@@ -1,28 +1,94 @@
-"""A checkpoint folder as serving sees it: which row is which label, its preprocessing, its decision, its hash.
+"""A checkpoint folder as serving reads it, local or from the Hub: label order, preprocessing, decision, hash.
 
-Reading it loads no weights.
+The weights are hashed, not loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_model.config import LABELS
-from hf_model.evaluation.decision import Decision
-from hf_model.inference.hub_folder import WEIGHTS, CheckpointError, locate
-from hf_model.radiograph import FeatureGate, Preprocessing
+from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
+from hf_model.files import sha256
+from hf_model.metrics.decision import Decision
+from hf_model.radiograph import OODDetector, Preprocessing
+
+WEIGHTS = "model.safetensors"
+FETCHED = (
+    "config.json",
+    "preprocessor_config.json",
+    "decision.json",
+    "metrics.json",
+    WEIGHTS,
+    "gate.safetensors",
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "README.md",
+    "scores/*.csv",
+    "training_curves.png",
+    "confusion_matrix.png",
+)
+"""Files that may be downloaded: no pickle and no code."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be served; the message names it, says what is wrong and what to do."""
+
+
+def locate(source: str | Path | None, *, revision: str | None = None, token: str | None = None) -> tuple[Path, str]:
+    """``(folder, model_id)`` of a checkpoint.
+
+    source: None for the shipped checkpoint, a folder, or a Hub id (``owner/name``), for which alone the network is
+    used. revision and token are for the Hub. model_id is the Hub id, or the folder's name without its path.
+    Raises CheckpointError.
+    """
+    if source is None:
+        if not (CHECKPOINT_DIR / "config.json").is_file():
+            raise CheckpointError(
+                "This copy has no checkpoint in hf_model/checkpoint. Train one with `python train.py`, "
+                "or name a folder or Hub id."
+            )
+        return CHECKPOINT_DIR, CHECKPOINT_DIR.name
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder, folder.resolve().name
+    if isinstance(source, Path) or not HUB_ID.fullmatch(source):
+        raise CheckpointError(f"There is no folder {source}. Give a checkpoint folder or a Hub id such as owner/name.")
+    return _download(source, revision, token), source
+
+
+def _download(repository: str, revision: str | None, token: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        folder = snapshot_download(repository, revision=revision, token=token, allow_patterns=list(FETCHED))
+    except GatedRepoError as error:
+        raise CheckpointError(f"{repository} is gated: accept its terms on the Hub, then pass a token.") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{repository} has no revision {revision!r}; name a branch, tag or commit.") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{repository} is neither a folder here nor a repository that this token can read on the Hub; "
+            "check the spelling, or log in with `hf auth login`."
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{repository} is not a folder here and could not be fetched from the Hub ({reason}); "
+            "check the connection, or download it once and name its folder."
+        ) from error
+    return Path(folder)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint before an engine is loaded.
+    """A checkpoint without an engine.
 
     label_order: rows of the classifier that are ``(normal, pneumonia)``. weights_sha256: of ``model.safetensors``.
-    gate: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
+    ood_detector: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
     """
 
     folder: Path
@@ -31,15 +97,16 @@ class Checkpoint:
     label_order: tuple[int, int]
     preprocessing: Preprocessing
     decision: Decision
-    gate: FeatureGate | None
+    ood_detector: OODDetector | None
     metrics: dict[str, Any] | None
 
     @classmethod
     def open(cls, source: str | Path | None, *, revision: str | None = None, token: str | None = None) -> Checkpoint:
         """Read a folder or Hub id (None: the shipped one).
 
-        Raises CheckpointError for one that is missing, has no safetensors, is no two-class NORMAL/PNEUMONIA
-        classifier, has a preprocessing that cannot be expressed, or a decision.json or gate of other weights.
+        Raises CheckpointError if it is missing, has no safetensors, does not have the two classes NORMAL and
+        PNEUMONIA, has a preprocessing that cannot be expressed, or a decision.json or gate.safetensors of other
+        weights.
         """
         folder, model_id = locate(source, revision=revision, token=token)
         config = _json(folder / "config.json", needed=True)
@@ -51,13 +118,13 @@ class Checkpoint:
             )
         try:
             preprocessing = Preprocessing.from_pretrained(folder)
-            decision, gate = Decision.load(folder), FeatureGate.load(folder)
+            decision, ood_detector = Decision.load(folder), OODDetector.load(folder)
         except (FileNotFoundError, ValueError) as error:
             raise CheckpointError(f"{model_id} cannot be served: {error}") from error
         digest = sha256(weights)
         _check_origin("decision.json", decision.provenance, digest, model_id)
-        if gate is not None:
-            _check_origin("gate.safetensors", gate.metadata, digest, model_id)
+        if ood_detector is not None:
+            _check_origin("gate.safetensors", ood_detector.metadata, digest, model_id)
         return cls(
             folder=folder,
             model_id=model_id,
@@ -65,7 +132,7 @@ class Checkpoint:
             label_order=label_order(config, model_id),
             preprocessing=preprocessing,
             decision=decision,
-            gate=gate,
+            ood_detector=ood_detector,
             metrics=_json(folder / "metrics.json", needed=False),
         )
 
@@ -99,14 +166,8 @@ def checkpoint_around(folder: Path) -> Path | None:
     return next((place for place in (folder, *folder.parents) if (place / "model.safetensors").is_file()), None)
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_origin(file: str, facts: dict[str, Any], digest: str, model_id: str) -> None:
-    """A threshold or a distance that was fitted on other weights is wrong without a sign of it."""
+    """Raise CheckpointError for a file fitted on other weights: its thresholds would be wrong without any sign."""
     fitted_on = facts.get("weights_sha256")
     if fitted_on not in (None, digest):
         raise CheckpointError(
@@ -119,7 +180,7 @@ def _json(path: Path, *, needed: bool) -> dict[str, Any] | None:
     if not path.is_file():
         if needed:
             raise CheckpointError(
-                f"{path.parent} has no {path.name}, so it is no checkpoint; name a folder that has one."
+                f"{path.parent} has no {path.name}, so it is not a checkpoint; name a folder that has one."
             )
         return None
     try:

@@ -1,24 +1,123 @@
-"""The one object that every number reaches a person by: page, API, table and reports show a ``Prediction``.
+"""``Prediction`` and ``Failure``, which page, API, tables and reports show, with the schema of their JSON and CSV.
 
-``schema.py`` describes the JSON. Importing this loads NumPy and Pillow, no engine and no weights.
+Importing this loads NumPy and Pillow, but neither an engine nor weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
 
 from hf_model.config import LABELS, NORMAL, PNEUMONIA
-from hf_model.evaluation.decision import Decision
 from hf_model.inference.heat_map import heat_map_png
-from hf_model.inference.schema import PREDICTION_VERSION
-from hf_model.radiograph import Finding
+from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
+from hf_model.radiograph import Finding, Radiograph
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+PREDICTION_VERSION = "2.0"
+"""Of a Prediction's and a Failure's JSON and CSV; decision.json and metrics.json have config.SCHEMA_VERSION."""
+
+_VERSION = {"type": "string", "const": PREDICTION_VERSION, "description": "Version of this schema."}
+_NAME = {"type": "string", "description": "Name of the file, without its folder."}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_MILLISECONDS = {"type": "number", "minimum": 0}
+
+
+def _closed(properties: dict[str, Any], optional: tuple[str, ...] = (), **rest: Any) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **rest}
+
+
+def _withheld(rules: dict[str, Any]) -> dict[str, Any]:
+    return {**rules, "description": f"{rules['description']} Null if refused or needs_confirmation."}
+
+
+FINDING: dict[str, Any] = _closed(
+    {
+        "code": {"type": "string", "description": "Stable short name of the check."},
+        "message": {"type": "string", "description": "A sentence for a person."},
+        "severity": {"enum": ["refuse", "flag", "note"]},
+    }
+)
+
+PREDICTION: dict[str, Any] = _closed(
+    {
+        "schema_version": _VERSION,
+        "name": _NAME,
+        "refused": {"type": "boolean", "description": "True: the picture is unusable; there is no answer."},
+        "needs_confirmation": {
+            "type": "boolean",
+            "description": "True: by the findings probably not a frontal chest radiograph as the model knows it; there "
+            "is no answer until it is asked for with override.",
+        },
+        "overridden": {"type": "boolean", "description": "True: flags were overridden, the answer is given anyway."},
+        "probability": _withheld(
+            {**_SHARE, "type": ["number", "null"], "description": "Calibrated probability of pneumonia."}
+        ),
+        "threshold": {**_SHARE, "description": "Probability at and above which the decision is PNEUMONIA."},
+        "decision": _withheld({"enum": [*LABELS, None], "description": "The label at the threshold."}),
+        "answer": _withheld(
+            {"enum": [LIKELY, NOT_LIKELY, REFER, None], "description": "The decision in words, with the refer band."}
+        ),
+        "calibrated": {"type": "boolean", "description": "False: the checkpoint has no decision.json."},
+        "logits": _closed({label: {"type": ["number", "null"]} for label in LABELS}),
+        "findings": {"type": "array", "items": FINDING},
+        "model_id": {"type": "string", "description": "Hub id or folder name of the checkpoint."},
+        "model_hash": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of model.safetensors."},
+        "engine": {"type": "string", "description": "Engine and precision, e.g. openvino-f32."},
+        "timing_ms": _closed(dict.fromkeys(("decode", "preprocess", "model", "total"), _MILLISECONDS)),
+        "heat_map": {
+            "type": ["string", "null"],
+            "contentEncoding": "base64",
+            "contentMediaType": "image/png",
+            "description": "Evidence for pneumonia over the whole picture, grey, 255 strongest; only when asked for. "
+            "Null where the model has none or the answer is withheld.",
+        },
+    },
+    optional=("heat_map",),
+    **{"$schema": _DIALECT, "title": "Prediction"},
+)
+
+FAILURE: dict[str, Any] = _closed(
+    {
+        "schema_version": _VERSION,
+        "name": _NAME,
+        "error": _closed(
+            {
+                "code": {"type": "string", "description": "Stable short name of the reason."},
+                "reason": {"type": "string", "description": "A sentence for a person."},
+            }
+        ),
+    },
+    **{"$schema": _DIALECT, "title": "Failure"},
+)
+
 
 PRECISION = 6
 """Decimals of probabilities and logits in JSON and CSV."""
+CSV_COLUMNS = (
+    "name",
+    "probability",
+    "threshold",
+    "decision",
+    "answer",
+    "logit_normal",
+    "logit_pneumonia",
+    "refused",
+    "needs_confirmation",
+    "findings",
+    "error",
+    "reason",
+    "model_id",
+    "model_hash",
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of a cell that a spreadsheet would take for a formula, and run (CWE-1236)."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +142,11 @@ class Prediction:
     one that ``decision`` ("PNEUMONIA" or "NORMAL") and ``answer`` (words for a person) were made at. logits:
     ``(normal, pneumonia)``. class_activation_map: float32 (h, w) in 0..1 over the whole picture, or None when it was
     not asked for or the architecture has none. findings: what the input checks noticed. model_hash: SHA-256 of
-    ``model.safetensors``. overridden: a person or program said that flags do not matter.
+    ``model.safetensors``. overridden: a person or program said that flags do not matter. radiograph: what was read,
+    its pixels reduced for showing, or None when it was not asked for.
 
-    The numbers are always there for who evaluates; whoever shows them asks ``withheld`` first, as ``to_dict`` and the
-    CSV do.
+    The numbers are always there, for evaluation. Code that shows them to a person checks ``withheld`` first, as
+    ``to_dict`` and the CSV do.
     """
 
     name: str
@@ -63,6 +163,7 @@ class Prediction:
     timing: Timing
     rule: Decision
     overridden: bool = False
+    radiograph: Radiograph | None = None
     schema_version: str = PREDICTION_VERSION
 
     ok: ClassVar[bool] = True
@@ -88,7 +189,7 @@ class Prediction:
 
     @property
     def refused(self) -> bool:
-        """True if an input check holds that the picture is unusable (blank): there is no answer."""
+        """True if an input check finds the picture unusable (blank), so that there is no answer."""
         return any(finding.severity == "refuse" for finding in self.findings)
 
     @property
@@ -101,6 +202,11 @@ class Prediction:
     def withheld(self) -> bool:
         """True if no answer may be shown: refused, or in need of confirmation."""
         return self.refused or self.needs_confirmation
+
+    @property
+    def objections(self) -> list[str]:
+        """What the input checks hold against the picture, as sentences; findings that are only notes are left out."""
+        return [finding.message for finding in self.findings if finding.severity != "note"]
 
     def override(self) -> Prediction:
         """The same prediction with its flags overridden; a refusal stays one."""
@@ -117,7 +223,7 @@ class Prediction:
         )
 
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
-        """JSON of this prediction, as ``schema.PREDICTION`` describes it.
+        """JSON of this prediction, as ``PREDICTION`` describes it.
 
         heat_map: add the class activation map as a base64 PNG under "heat_map" (null if there is none). Where the
         answer is withheld, probability, decision, answer, logits and heat map are null.
@@ -148,6 +254,26 @@ class Prediction:
             content["heat_map"] = heat_map_png(drawn) if shown and drawn is not None else None
         return content
 
+    def to_row(self) -> dict[str, Any]:
+        """One row of the CSV, by ``CSV_COLUMNS``; a withheld answer leaves its columns empty."""
+        answer = {
+            "probability": f"{self.probability:.{PRECISION}f}",
+            "decision": self.decision,
+            "answer": self.answer,
+            "logit_normal": f"{self.logits[NORMAL]:.{PRECISION}f}",
+            "logit_pneumonia": f"{self.logits[PNEUMONIA]:.{PRECISION}f}",
+        }
+        return {
+            "name": _not_a_formula(self.name),
+            **({} if self.withheld else answer),
+            "threshold": self.threshold,
+            "refused": str(self.refused).lower(),
+            "needs_confirmation": str(self.needs_confirmation).lower(),
+            "findings": " ".join(finding.code for finding in self.findings),
+            "model_id": _not_a_formula(self.model_id),
+            "model_hash": self.model_hash,
+        }
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -161,12 +287,42 @@ class Failure:
     ok: ClassVar[bool] = False
 
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
-        """JSON as ``schema.FAILURE`` describes it; ``heat_map`` is taken as by a Prediction, and there is none."""
+        """JSON as ``FAILURE`` describes it; ``heat_map`` is accepted as by ``Prediction.to_dict`` and adds nothing."""
         return {
             "schema_version": self.schema_version,
             "name": self.name,
             "error": {"code": self.code, "reason": self.reason},
         }
+
+    def to_row(self) -> dict[str, Any]:
+        """One row of the CSV, by ``CSV_COLUMNS``: name, error (the code) and reason."""
+        return {"name": _not_a_formula(self.name), "error": self.code, "reason": _not_a_formula(self.reason)}
+
+
+def _not_a_formula(text: str) -> str:
+    """The text, with an apostrophe before it where a spreadsheet would run it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def write_csv(results: Iterable[Prediction | Failure], output: TextIO) -> None:
+    """Write a table with ``CSV_COLUMNS``, each row as soon as its result is there."""
+    table = csv.DictWriter(output, CSV_COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    for result in results:
+        table.writerow(result.to_row())
+        output.flush()
+
+
+def write_json(results: Iterable[Prediction | Failure], output: TextIO, *, heat_map: bool = False) -> None:
+    """Write an array with one object a line; it is closed even when interrupted, so that what is there can be read."""
+    separator = "[\n"
+    try:
+        for result in results:
+            output.write(separator + json.dumps(result.to_dict(heat_map=heat_map)))
+            output.flush()
+            separator = ",\n"
+    finally:
+        output.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def checked_threshold(value: float) -> float:

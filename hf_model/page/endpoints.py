@@ -1,6 +1,6 @@
 """The two endpoints for programs, also MCP tools: same numbers and same JSON as the page and the command line.
 
-Schema of what they give: ``hf_model.inference.schema``. Gradio shows these docstrings on the API page.
+Schema of what they return: ``hf_model.inference.prediction``. Gradio shows these docstrings on the API page.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from hf_model.page import whom
-from hf_model.page.archive import expand
 from hf_model.page.batch import run
-from hf_model.page.uploads import discard, take
+from hf_model.page.uploads import PENDING, read_upload, unpack
 from hf_model.radiograph import UnreadableRadiograph
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Callable[..., list[dict[str, Any]]]]:
-    """``predict`` and ``predict_batch`` for one classifier, whose population their docstrings name."""
+    """``predict`` and ``predict_batch`` for one classifier; their docstrings name its population."""
 
     def predict(
         file: str, threshold: float | None = None, heat_map: bool = False, override: bool = False
@@ -51,10 +49,10 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
         try:
             limit, mapped, asked = _settings(threshold, heat_map, override)
         except gr.Error:
-            discard([file])
+            PENDING.finished([file])
             raise
         try:
-            name, data = take(file)
+            name, data = read_upload(file)
             result = classifier.predict(data, name=name, threshold=limit, heat_map=mapped)
         except UnreadableRadiograph as error:
             raise _error(str(error)) from error
@@ -84,17 +82,14 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
         try:
             limit, mapped, asked = _settings(threshold, heat_map, override)
             rows = run(
-                classifier, expand(_paths(files)), threshold=limit, heat_map=mapped, override=asked, thumbnails=False
+                classifier, unpack(_paths(files)), threshold=limit, heat_map=mapped, override=asked, thumbnails=False
             )
             return [row.result.to_dict(heat_map=mapped) for row in rows]
         finally:
-            discard(_paths(files))
+            PENDING.finished(_paths(files))
 
-    words = {
-        "one": whom.one(classifier.population),
-        "many": whom.many(classifier.population),
-        "population": whom.fitted(classifier.population),
-    }
+    population = classifier.population
+    words = {"one": population.singular, "many": population.plural, "population": population.trained_on}
     for endpoint in (predict, predict_batch):
         for key, value in words.items():
             endpoint.__doc__ = endpoint.__doc__.replace(f"{{{key}}}", value)

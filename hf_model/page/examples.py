@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from hf_model.page.pictures import data_uri, shrink
-from hf_model.page.text import escape
+from markupsafe import Markup
+
+from hf_model.page import fragment
+from hf_model.page.viewer import data_uri
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 MOST = 8
@@ -19,40 +24,34 @@ element.addEventListener("click", (event) => {
 """
 
 
-def find(folder: str | Path | None) -> list[Path]:
+class Example(NamedTuple):
+    """A picture to offer; ``thumbnail`` is a data URI."""
+
+    path: Path
+    thumbnail: str
+
+
+def find(folder: str | Path | None) -> list[Example]:
     """The first eight readable radiographs of a folder, by name; none without a folder.
 
-    Raises ValueError for a folder that is not there.
+    Raises ValueError for a folder that does not exist.
     """
     if not folder:
         return []
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"EXAMPLES_DIR names {folder}, which is no folder; correct it or leave it out.")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if len(found) == MOST:
-            break
-        if path.is_file() and not path.name.startswith(".") and _readable(path):
-            found.append(path)
-    return found
+        raise ValueError(f"EXAMPLES_DIR names {folder}, which is not a folder; correct it or leave it out.")
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return list(islice(_readable(files), MOST))
 
 
-def _readable(path: Path) -> bool:
-    try:
-        read_radiograph(path, target_side=SIDE)
-    except UnreadableRadiograph:
-        return False
-    return True
+def _readable(paths: Iterable[Path]) -> Iterator[Example]:
+    for path in paths:
+        with suppress(UnreadableRadiograph):
+            pixels = read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels
+            yield Example(path, data_uri(pixels, "WEBP"))
 
 
-def buttons(paths: Sequence[Path]) -> str:
-    """A row of thumbnails as buttons, "" without paths."""
-    if not paths:
-        return ""
-    drawn = "".join(
-        f'<button type="button" data-example="{number}" aria-label="Example {number + 1}: {escape(path.stem)}">'
-        f'<img src="{data_uri(shrink(read_radiograph(path, target_side=SIDE).pixels, SIDE), "WEBP")}" alt=""></button>'
-        for number, path in enumerate(paths)
-    )
-    return f'<p class="cxr-caption">Or try an example</p><div class="cxr-thumbs">{drawn}</div>'
+def buttons(examples: Sequence[Example]) -> Markup:
+    """A row of thumbnails as buttons, "" without examples."""
+    return fragment("page", "examples", examples=examples) if examples else Markup()

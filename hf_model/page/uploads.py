@@ -1,8 +1,9 @@
-"""Uploaded files: counted in, read, and deleted from the disk shortly after nobody waits for them any more.
+"""Uploaded files and zip archives: read, and deleted from the disk shortly after their last reader is done.
 
 Gradio keeps an upload at a path made of its content and name, so the same picture sent several times at once is one
 file with several readers. It is deleted when it was read as often as it was sent and has not been touched for
-``GRACE_SECONDS``; what is never read goes with Gradio's own hourly cleaning.
+``GRACE_SECONDS``; what is never read goes with Gradio's own hourly cleaning. Archives come from strangers: they are
+read in memory, entry by entry, within limits on names, sizes and ratios.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import re
 import threading
 import time
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
 
-from hf_model.config import MAX_UPLOAD_BYTES
+from hf_model.config import MAX_BATCH_FILES, MAX_UPLOAD_BYTES
+from hf_model.inference.prediction import Failure
 from hf_model.radiograph import UnreadableRadiograph
 
 GRACE_SECONDS = 30.0
@@ -27,6 +31,13 @@ GRACE_SECONDS = 30.0
 LONGEST_NAME = 200
 ESCAPES = re.compile("%22|%0[DA]", re.IGNORECASE)
 """What a form upload makes of a quotation mark and of line ends in a file name (WHATWG HTML, multipart/form-data)."""
+MAX_TOTAL_BYTES = 8 * 2**30
+"""Unpacked bytes of one batch: more than 5,000 digital films have."""
+MAX_RATIO = 250
+"""Unpacked to packed size of one member. An uncompressed radiograph with black borders packs 3 to 20 times."""
+MIB = 2**20
+TOO_MANY = f"A batch takes {MAX_BATCH_FILES:,} files at most; this one and all after it were left out. Send them apart."
+JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 class Uploaded(str):
@@ -40,8 +51,8 @@ class Uploaded(str):
         return made
 
 
-class Ledger:
-    """Which uploads somebody still waits for. Thread-safe."""
+class PendingUploads:
+    """Counts how many readers each upload still has, and deletes it after the last. Thread-safe."""
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
@@ -56,7 +67,7 @@ class Ledger:
             self._expected.update(map(_key, paths))
 
     def finished(self, paths: Iterable[str | Path]) -> None:
-        """Each of these was read once; files outside the upload folder are nobody's business here."""
+        """Each of these was read once; files outside the upload folder are left alone."""
         with self._lock:
             for path in map(_key, paths):
                 if _upload_folder() not in Path(path).parents:
@@ -89,11 +100,14 @@ class Ledger:
             self._timer.start()
 
 
-LEDGER = Ledger()
+PENDING = PendingUploads()
+
+BatchFile = tuple[str, bytes] | Failure
+"""Name and content of one file of a batch, or the reason why it was not read."""
 
 
-def take(path: str | Path) -> tuple[str, bytes]:
-    """Name and bytes of one upload, whose file is deleted soon; a file outside the upload folder is left alone.
+def read_upload(path: str | Path) -> tuple[str, bytes]:
+    """Name and bytes of one upload. Its file is deleted soon after; one outside the upload folder is left alone.
 
     Raises UnreadableRadiograph if it is gone or larger than MAX_UPLOAD_BYTES.
     """
@@ -104,7 +118,7 @@ def take(path: str | Path) -> tuple[str, bytes]:
     except OSError as error:
         raise UnreadableRadiograph("missing", f"{name} is no longer there; send it again.") from error
     finally:
-        discard([path])
+        PENDING.finished([path])
     if size > MAX_UPLOAD_BYTES:
         limit = MAX_UPLOAD_BYTES >> 20
         raise UnreadableRadiograph(
@@ -113,21 +127,17 @@ def take(path: str | Path) -> tuple[str, bytes]:
     return name, data
 
 
-def discard(paths: Iterable[str | Path]) -> None:
-    """These uploads were read, or are not wanted; files outside the upload folder stay."""
-    LEDGER.finished(paths)
-
-
 def name_of(path: str | Path) -> str:
     """What the sender calls the file."""
     return path.name if isinstance(path, Uploaded | Path) else Path(path).name
 
 
-def true_name(path: str, sent: str | None) -> str:
+def original_name(path: str, sent: str | None) -> str:
     """The file's name as its sender knows it, without folder or control characters.
 
-    path: where Gradio put it; the name in it has form escapes (``%22``) and lacks what file systems forbid. sent: the
-    name that came along, None without; of a web address it is percent-encoded, of gradio_client it lacks quotes.
+    path: where Gradio stored it; the name in it has form escapes (``%22``) and lacks characters that file systems
+    forbid. sent: the name in the request or None; from a web address it is percent-encoded, from gradio_client it lacks
+    quotation marks.
     """
     stored = ESCAPES.sub(lambda found: '"' if found.group() == "%22" else "", Path(path).name)
     name = stored
@@ -164,3 +174,119 @@ def _delete(path: Path) -> None:
     if path.parent != _upload_folder():
         with suppress(OSError):  # another upload of the same content may still lie there
             path.parent.rmdir()
+
+
+def unpack(paths: Sequence[str | Path]) -> Iterator[BatchFile]:
+    """Every picture of the uploaded files, archives opened, in order; at most ``MAX_BATCH_FILES``.
+
+    A file that cannot or may not be read becomes a Failure with its reason, and the others go on.
+    """
+    count = 0
+    for source in paths:
+        path, name = Path(source), name_of(source)
+        for file in _members(path, name) if _is_zip(path) else [_read_file(path, name)]:
+            if count == MAX_BATCH_FILES:
+                left_out = file.name if isinstance(file, Failure) else file[0]
+                yield Failure(left_out, "too-many", TOO_MANY)
+                return
+            count += 1
+            yield file
+
+
+def count_files(paths: Sequence[str | Path]) -> int:
+    """How many files ``unpack`` will yield, without reading a picture; for the progress bar."""
+    total = 0
+    for path in map(Path, paths):
+        try:
+            total += len(_listed(path)) if _is_zip(path) and not _refusal(path, path.name) else 1
+        except (OSError, zipfile.BadZipFile):
+            total += 1
+    return min(total, MAX_BATCH_FILES + (total > MAX_BATCH_FILES))
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except OSError:
+        return False
+
+
+def _read_file(path: Path, name: str) -> BatchFile:
+    try:
+        if path.stat().st_size > MAX_UPLOAD_BYTES:
+            return Failure(name, "too-large", f"The file is larger than {MAX_UPLOAD_BYTES // MIB} MiB.")
+        return name, path.read_bytes()
+    except OSError:
+        return Failure(name, "missing", "The upload is no longer there; choose the file again.")
+
+
+def _listed(path: Path) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(path) as archive:
+        return [info for info in archive.infolist() if not info.is_dir() and not _junk(info.filename)]
+
+
+def _junk(name: str) -> bool:
+    return name.startswith(JUNK[0]) or PurePosixPath(name).name in JUNK[1:] or PurePosixPath(name).name.startswith("._")
+
+
+def _refusal(path: Path, name: str) -> Failure | None:
+    """The reason why an archive is not opened at all."""
+    try:
+        infos = _listed(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return Failure(name, "damaged", "The zip archive is damaged or incomplete; make it again.")
+    if not infos:
+        return Failure(name, "empty", "The zip archive holds no file.")
+    if len(infos) > MAX_BATCH_FILES:
+        reason = f"The zip archive holds {len(infos):,} files; {MAX_BATCH_FILES:,} are the limit. Split it."
+        return Failure(name, "too-many", reason)
+    total = sum(info.file_size for info in infos)
+    if total > MAX_TOTAL_BYTES:
+        reason = f"The zip archive unpacks to {total / 2**30:.0f} GiB; {MAX_TOTAL_BYTES / 2**30:.0f} GiB are the limit."
+        return Failure(name, "zip-bomb", reason)
+    return None
+
+
+def _members(path: Path, name: str) -> Iterator[BatchFile]:
+    refusal = _refusal(path, name)
+    if refusal:
+        yield refusal
+        return
+    with zipfile.ZipFile(path) as archive:
+        for info in _listed(path):
+            yield _member(archive, info)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BatchFile:
+    name = PurePosixPath(info.filename).name or info.filename
+    if unsafe := _unsafe(info):
+        return unsafe
+    try:
+        with archive.open(info) as file:
+            data = file.read(MAX_UPLOAD_BYTES + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError):
+        return Failure(name, "damaged", "This entry of the zip archive is damaged; make the archive again.")
+    if len(data) > MAX_UPLOAD_BYTES:
+        return Failure(name, "zip-bomb", "The entry unpacks to more than it declares; it was not read.")
+    if data[:4] == b"PK\x03\x04":
+        return Failure(name, "nested", "An archive inside an archive is not opened; send it by itself.")
+    return name, data
+
+
+def _unsafe(info: zipfile.ZipInfo) -> Failure | None:
+    """The reason why an entry is not read, judged by what its header says."""
+    raw = info.orig_filename.replace("\\", "/")
+    if raw.startswith("/") or ".." in PurePosixPath(raw).parts or raw[1:2] == ":" or "\0" in raw:
+        code, reason = "path-traversal", "The entry's name points outside the archive; it was not read."
+    elif info.external_attr >> 28 == 0xA:
+        code, reason = "link", "The entry is a link, not a file."
+    elif info.flag_bits & 0x1:
+        code, reason = "encrypted", "The entry is encrypted; send the archive without a password."
+    elif info.file_size > MAX_UPLOAD_BYTES:
+        code, reason = "too-large", f"The entry unpacks to more than {MAX_UPLOAD_BYTES // MIB} MiB."
+    elif info.file_size > MAX_RATIO * max(info.compress_size, 1) and info.file_size > MIB:
+        code, reason = "zip-bomb", f"The entry unpacks to more than {MAX_RATIO} times its size; it was not read."
+    else:
+        return None
+    return Failure(info.filename, code, reason)

@@ -11,12 +11,11 @@ import logging
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
 
 from hf_model.audit.leakage import certificate
-from hf_model.audit.pictures import TEST, Header, Pictures
+from hf_model.audit.pictures import TEST, FileInfo, Pictures
 from hf_model.data.loading import DatasetError
-from hf_model.data.near import near_pairs
+from hf_model.data.near_duplicates import near_pairs
 from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import FILE_NAME, DevelopmentData
 
@@ -49,8 +48,11 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
     elif unknown:
         logger.warning(
             "%d of %d test pictures do not say whose they are (by %s): whether these patients are learned from cannot "
-            "be told.", unknown, len(test), data.patient_key,
-        )  # fmt: skip
+            "be told.",
+            unknown,
+            len(test),
+            data.patient_key,
+        )
     record = {"clean": found["clean"], "allowed": allowed, "counts": counts, "unknown_patients": unknown}
     if not found["clean"]:
         reasons = " ".join(found["leaks"])
@@ -76,11 +78,17 @@ def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str,
     pixels = [*(main.pixels[row] for row in rows), *test.pixels]
     side = np.array([DEVELOPMENT] * len(rows) + [TEST] * len(test))
     pictures = Pictures(
-        name=data.main_name, source=DatasetDict(), split=side, names=_names(main, rows) + test.names,
+        name=data.main_name,
+        split=side,
+        names=_names(main, rows) + test.names,
         labels=np.zeros(len(side), dtype=np.int64),  # nobody asks for them here, and the test split's stay unread
-        patients=patients, headers=[Header(0, "")] * len(side), kept=np.arange(len(side)), pixels=pixels,
-        hashes=hashes, skipped={}, named=data.patient_key == FILE_NAME and data.pattern is None,
-    )  # fmt: skip
+        patients=patients,
+        files=[FileInfo(0, "")] * len(side),
+        kept=np.arange(len(side)),
+        pixels=pixels,
+        hashes=hashes,
+        kermany_names=data.patient_key == FILE_NAME and data.pattern is None,
+    )
     return certificate(pictures, near_pairs(pixels, hashes, side == TEST))
 
 

@@ -13,7 +13,7 @@ import time
 import torch
 from torch import nn
 
-from hf_model.memory import keep_freed_memory
+from hf_model.inference.engines.cores_and_memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +58,15 @@ def bf16_gain() -> float:
 
     generator = torch.Generator().manual_seed(0)
     block = nn.Sequential(
-        nn.Conv2d(24, 144, 1, bias=False), nn.BatchNorm2d(144), nn.ReLU6(),
-        nn.Conv2d(144, 144, 5, padding=2, groups=144, bias=False), nn.BatchNorm2d(144), nn.ReLU6(),
-        nn.Conv2d(144, 24, 1, bias=False), nn.BatchNorm2d(24),
-    ).to(memory_format=torch.channels_last)  # fmt: skip
+        nn.Conv2d(24, 144, 1, bias=False),
+        nn.BatchNorm2d(144),
+        nn.ReLU6(),
+        nn.Conv2d(144, 144, 5, padding=2, groups=144, bias=False),
+        nn.BatchNorm2d(144),
+        nn.ReLU6(),
+        nn.Conv2d(144, 24, 1, bias=False),
+        nn.BatchNorm2d(24),
+    ).to(memory_format=torch.channels_last)
     quicken_depthwise(block)
     x = torch.randn(16, 24, 56, 56, generator=generator).contiguous(memory_format=torch.channels_last)
 

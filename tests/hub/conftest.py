@@ -13,8 +13,15 @@ from safetensors.numpy import save_file
 __all__ = ["hub"]
 
 CARD = "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: image-classification\n---\n\n# Small\n"
-OTHERS = ("optimizer.pt", "training_args.bin", "trainer_state.json", "report.html", "report/index.html",
-          "report/cases/3.jpg", "checkpoint-10/model.safetensors")  # fmt: skip
+OTHERS = (
+    "optimizer.pt",
+    "training_args.bin",
+    "trainer_state.json",
+    "report.html",
+    "report/index.html",
+    "report/cases/3.jpg",
+    "checkpoint-10/model.safetensors",
+)
 
 
 @pytest.fixture
