@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hf_model.config import LABELS
-from hf_model.evaluation.intervals import percentile
 from hf_model.inference.lungs import LungSegmenter
+from hf_model.metrics.intervals import percentile
 from hf_model.segmentation.examples import OutlinedPictures
 from hf_model.segmentation.outline import MARGIN, TURNS, Lungs, crop
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hf_model.inference.checkpoint import sha256
+from hf_model.files import sha256
 from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.engines.machine import usable_cores
-from hf_model.inference.engines.openvino_runtime import import_converter, import_openvino, shared_core
+from hf_model.inference.engines.cores_and_memory import usable_cores
+from hf_model.inference.engines.openvino_engine import import_converter, import_openvino, shared_core
 from hf_model.segmentation.outline import Lungs, View, clean
 from hf_model.segmentation.weights import WEIGHTS, read_header
 

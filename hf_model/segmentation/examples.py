@@ -20,9 +20,12 @@ from hf_model.data.prepare import DevelopmentData
 
 GREYS = AugmentationArguments(
     rotation=0, shift=0, zoom=0, shear=0, flip=0,
-    gamma=0.7, contrast=0.5, brightness=0.25, blur=0.4, noise=0.06, erasing=0.3, jpeg=0.2, downscale=0.4, plain=0.3,
+    gamma=0.7, contrast=0.5, brightness=0.25, blur=0.4, noise=0.06, erasing=0.3, jpeg=0.2, downscale=0.4,
 )  # fmt: skip
 """How greys and sharpness are varied; geometry is varied here, where the outline goes along."""
+MILD_SHARE, MILD_SHARE_AT_LAST = 0.25, 0.6
+"""Share of examples with a quarter of the geometric variation and the greys as they are: at first, and in the last
+batches, so that the network ends on pictures like those that it will see."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +104,18 @@ def join_outlines(data: DevelopmentData, outlines: dict[str, np.ndarray]) -> Out
 class ExampleBatches(torch.utils.data.Dataset):
     """Batch ``n`` of training: (grey float (B, 1, S, S) 0 to 255, outline (B, 1, S/2, S/2) 0 to 1, view int64 (B, 3)).
 
-    sizes: the side S of each batch; there are as many batches.
+    sizes: the side S of each batch; there are as many batches. last: number of batches at the end with more mild
+    examples.
 
     ``view`` holds quarter turns counter-clockwise, inverted (0 or 1) and mirrored (0 or 1). A batch is a function of
     the seed and its number; every picture is shown once an epoch, in a rendering drawn at random.
     """
 
     def __init__(
-        self, pictures: OutlinedPictures, rows: np.ndarray, sizes: Sequence[int], batch: int, seed: int
+        self, pictures: OutlinedPictures, rows: np.ndarray, sizes: Sequence[int], batch: int, seed: int, last: int = 0
     ) -> None:
         self.pictures, self.rows, self.sizes, self.batch, self.seed = pictures, rows, sizes, batch, seed
+        self.last = last
         self._greys = Augmenter(GREYS)
 
     def __len__(self) -> int:
@@ -122,10 +127,16 @@ class ExampleBatches(torch.utils.data.Dataset):
         grey = np.empty((self.batch, size, size), np.uint8)
         outline = np.empty((self.batch, size // 2, size // 2), np.uint8)
         view = np.empty((self.batch, 3), np.int64)
+        at_last = step >= len(self.sizes) - self.last
+        mild = rng.random(self.batch) < (MILD_SHARE_AT_LAST if at_last else MILD_SHARE)
         for n, row in enumerate(self._drawn(step)):
-            grey[n], outline[n], view[n] = self._example(row, size, rng)
+            grey[n], outline[n], view[n] = self._example(row, size, rng, bool(mild[n]))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        greys = self._greys(torch.from_numpy(grey), generator)[:, None] * 255
+        greys = torch.from_numpy(grey).float()
+        if not mild.all():
+            varied = torch.from_numpy(~mild)
+            greys[varied] = self._greys(torch.from_numpy(grey[~mild]), generator) * 255
+        greys = greys[:, None]
         inverted = torch.from_numpy(view[:, 1]).bool()
         greys[inverted] = 255 - greys[inverted]
         return greys, torch.from_numpy(outline)[:, None].float() / 255, torch.from_numpy(view)
@@ -138,35 +149,36 @@ class ExampleBatches(torch.utils.data.Dataset):
         return np.array([self.rows[orders[i // count][i % count]] for i in at])
 
     def _example(
-        self, row: int, size: int, rng: np.random.Generator
+        self, row: int, size: int, rng: np.random.Generator, mild: bool
     ) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
         there = [(pixels, index[row]) for pixels, index in self.pictures.renderings.values() if index[row] >= 0]
         pixels, index = there[rng.integers(len(there))]
         outline = self.pictures.outlines[row]
-        matrix, mirrored = _affine(rng)
+        matrix, mirrored = _affine(rng, mild)
         background = 0 if rng.random() < 0.6 else int(rng.integers(256))
         grey = _warp(pixels[index], matrix, size, background)
         lungs = _warp(outline.astype(np.uint8) * 255, matrix, size // 2, 0)
-        if rng.random() < 0.25:
+        if not mild and rng.random() < 0.35:
             grey = _opacity(grey, lungs, rng)
         turns = int(rng.integers(1, 4)) if rng.random() < 0.1 else 0
         inverted = int(rng.random() < 0.06)
         return np.rot90(grey, turns), np.rot90(lungs, turns), (turns, inverted, int(mirrored))
 
 
-def _affine(rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+def _affine(rng: np.random.Generator, mild: bool) -> tuple[np.ndarray, bool]:
     """Output to input, both as fractions of the side from the centre: rotation, zoom, stretch, shear, shift, mirror.
 
     Zooms out further than in: uploads have borders, and lungs that fill the frame are in the data already.
     """
-    angle = math.radians(rng.normal(0, 7))
-    zoom, stretch = math.exp(rng.uniform(-0.25, 0.45)), math.exp(rng.uniform(-0.12, 0.12))
-    shear = math.tan(math.radians(rng.uniform(-6, 6)))
-    mirrored = rng.random() < 0.5
+    strength = 0.25 if mild else 1.0
+    angle = math.radians(rng.normal(0, 7 * strength))
+    zoom, stretch = math.exp(strength * rng.uniform(-0.25, 0.45)), math.exp(strength * rng.uniform(-0.12, 0.12))
+    shear = math.tan(math.radians(strength * rng.uniform(-6, 6)))
+    mirrored = rng.random() < (0.2 if mild else 0.5)
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
     linear = turn @ np.diag([zoom * stretch * (-1 if mirrored else 1), zoom / stretch])
-    return np.column_stack([linear, rng.uniform(-0.12, 0.12, 2)]), mirrored
+    return np.column_stack([linear, strength * rng.uniform(-0.12, 0.12, 2)]), mirrored
 
 
 def _warp(pixels: np.ndarray, matrix: np.ndarray, size: int, background: int) -> np.ndarray:
