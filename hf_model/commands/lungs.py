@@ -16,6 +16,7 @@ from hf_model.data.arguments import DataArguments, add_column_options, column_op
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
 from hf_model.evaluation.lungs import measure
 from hf_model.files import write_json
+from hf_model.hub.model_card import lungs_rows
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.cores_and_memory import usable_cores
 from hf_model.inference.lungs import FIGURES, LungSegmenter, export_network
@@ -25,6 +26,7 @@ from hf_model.segmentation.network import LungNetworkConfig, save_network
 from hf_model.segmentation.training import LungTraining, train_network
 from hf_model.segmentation.weights import ATTRIBUTION
 from hf_model.training.machine import best_precision, describe_machine, keep_memory, loader_workers
+from hf_model.wording import counted, decimal, percent
 
 STATE = "training.pt"
 """State of an unfinished training, in the output folder."""
@@ -46,16 +48,12 @@ def main(argv: list[str]) -> int:
 def lines(record: dict) -> list[str]:
     """The figures of ``lungs.json`` as text."""
     figures = record["held_out"]
-    text = [f"{'':28}  pictures  patients  median IoU               5th percentile  two lungs"]
-    for name, row in [*figures["renderings"].items(), *figures["classes"].items()]:
-        low, high = row["median_iou"]["interval"]
-        median = f"{row['median_iou']['value']:.4f} ({low:.4f} to {high:.4f})"
-        counts = f"{row['pictures']:8}  {row['patients']:8}"
-        others = f"{row['iou_5th_percentile']:14.3f}  {100 * row['two_lungs_found']:7.1f} %"
-        text.append(f"{name:28}  {counts}  {median:23}  {others}")
-    text += [f"IoU of {names}: {value:.4f}" for names, value in figures["between_renderings"].items()]
-    text += ["view told rightly: " + ", ".join(f"{name} {100 * v:.1f} %" for name, v in figures["view"].items())]
-    text += [f"{figures['milliseconds']:.1f} ms a picture; {record['weights']} weights; {record['seconds']:.0f} s"]
+    text = [f"{'':28}  pictures  patients  median IoU                two lungs"]
+    text += ["{:28}  {:>8}  {:>8}  {:24}  {}".format(*cells) for cells in lungs_rows(record)]
+    text += [f"IoU of {names}: {decimal(value)}" for names, value in figures["between_renderings"].items()]
+    text += ["view recognised: " + ", ".join(f"{name} {percent(share)}" for name, share in figures["view"].items())]
+    seconds = f"{record['seconds']:.0f} s, {record['processor_seconds']:.0f} s of processor time"
+    text += [f"{decimal(figures['milliseconds'], 1)} ms a picture; {counted(record['weights'], 'weight')}; {seconds}"]
     return text
 
 

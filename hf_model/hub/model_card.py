@@ -21,9 +21,11 @@ from hf_model.radiograph.population import Population, known
 from hf_model.templates import environment
 from hf_model.wording import (
     POINTS,
+    count,
     decimal,
     interval_of,
     patients_unknown,
+    percent,
     rate,
     ratio,
     shared_between_splits,
@@ -239,6 +241,22 @@ def eval_results(run: TrainingRun) -> Iterator[EvalResult]:
                 metric_value=round(value_of(figure), 4),
                 metric_args={**arguments, **ends} or None,
             )
+
+
+def lungs_rows(record: dict[str, Any]) -> list[list[str]]:
+    """Cells of a table of ``lungs.json``: rendering or class, pictures, patients, median IoU, two lungs found."""
+    figures = record["held_out"]
+    rows = [*figures["renderings"].items(), *figures["classes"].items()]
+    return [
+        [
+            name,
+            count(row["pictures"]),
+            count(row["patients"]),
+            ratio(row["median_iou"]),
+            percent(row["two_lungs_found"]),
+        ]
+        for name, row in rows
+    ]
 
 
 def _rates(at: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """From a probability map to the lungs: clean-up, the outline, its box, and the evidence inside it.
 
-NumPy, Pillow and SciPy.
+NumPy and Pillow: it is part of serving, which does without SciPy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 TURNS = ("upright", "left", "upside-down", "right")
 """How a picture may lie, by quarter turns counter-clockwise from upright."""
@@ -166,7 +165,7 @@ def clean(probability: np.ndarray) -> np.ndarray:
     Lungs that touch are cut where the probability between them is lowest. 1 is the lung further left.
     """
     mask = probability > THRESHOLD
-    labels, count = ndimage.label(mask)
+    labels, count = label_components(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:] / mask.size
     order = [n + 1 for n in np.argsort(-sizes, kind="stable") if sizes[n] >= SMALLEST][:2]
     lungs = [labels == n for n in order]
@@ -185,11 +184,11 @@ def clean(probability: np.ndarray) -> np.ndarray:
 
 def _fill_holes(parts: np.ndarray) -> None:
     """Give each lung the holes in it, in place; what both lungs enclose together is no hole."""
-    labels, count = ndimage.label(parts == 0)
+    labels, count = label_components(parts == 0)
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     for hole in np.setdiff1d(np.arange(1, count + 1), border):
         inside = labels == hole
-        around = np.unique(parts[ndimage.binary_dilation(inside) & ~inside])
+        around = np.unique(parts[_dilate(inside) & ~inside])
         if len(around) == 1:
             parts[inside] = around[0]
 
@@ -197,18 +196,68 @@ def _fill_holes(parts: np.ndarray) -> None:
 def _apart(probability: np.ndarray, both: np.ndarray) -> list[np.ndarray] | None:
     """Two lungs that touch; None where raising the threshold does not part this component into two large ones."""
     for threshold in SPLITS:
-        labels, count = ndimage.label(both & (probability > threshold))
+        labels, count = label_components(both & (probability > threshold))
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         if count < 2:
             continue
         first, second = np.argsort(-sizes, kind="stable")[:2] + 1
         if sizes[second - 1] < max(JOINED * sizes[first - 1], SMALLEST * both.size):
             continue
-        seeds = np.isin(labels, (first, second))
-        nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
-        owner = labels[tuple(nearest)]
-        return [both & (owner == first), both & (owner == second)]
+        lungs = [labels == first, labels == second]
+        while True:  # both grow by a pixel at a time until they have shared out the component
+            free = both & ~lungs[0] & ~lungs[1]
+            grown = [lung | (_dilate(lung) & free) for lung in lungs]
+            grown[1] &= ~grown[0]
+            if np.array_equal(grown, lungs):
+                return lungs
+            lungs = grown
     return None
+
+
+def label_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the 4-connected components of a mask: bool (H, W) -> int (H, W) from 1 in reading order, and how many.
+
+    What ``scipy.ndimage.label`` returns. Runs of pixels in a row are joined with those that they touch in the row
+    below, so that Python loops over a few hundred runs and not over pixels.
+    """
+    height, width = mask.shape
+    pitch = width + 2
+    padded = np.zeros((height, pitch), np.int8)
+    padded[:, 1:-1] = mask
+    changes = np.diff(padded.ravel())
+    starts, ends = np.flatnonzero(changes == 1) + 1, np.flatnonzero(changes == -1) + 1
+    below = zip(
+        np.searchsorted(ends, starts + pitch, "right").tolist(),
+        np.searchsorted(starts, ends + pitch, "left").tolist(),
+        strict=True,
+    )
+    parent = list(range(len(starts)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    for run, (first, last) in enumerate(below):
+        for other in range(first, last):
+            one, two = sorted((root(run), root(other)))
+            parent[two] = one
+    roots, number = np.unique([root(run) for run in range(len(starts))], return_inverse=True)
+    steps = np.zeros(height * pitch + 1, np.int64)
+    steps[starts] += number + 1
+    steps[ends] -= number + 1
+    return np.cumsum(steps[:-1]).reshape(height, pitch)[:, 1:-1], len(roots)
+
+
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    """The mask and its neighbours above, below, left and right."""
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    return out
 
 
 def _span(low: float, high: float, side: int) -> tuple[int, int]:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from hf_model.segmentation.outline import Lungs, box_around, cell_shares, clean, crop, evidence_in_lungs
+from hf_model.segmentation.outline import (
+    Lungs,
+    box_around,
+    cell_shares,
+    clean,
+    crop,
+    evidence_in_lungs,
+    label_components,
+)
 
 
 def rectangles(*boxes: tuple[int, int, int, int], side: int = 40) -> np.ndarray:
@@ -18,6 +27,16 @@ def rectangles(*boxes: tuple[int, int, int, int], side: int = 40) -> np.ndarray:
 
 def lungs_of(probability: np.ndarray) -> Lungs:
     return Lungs(clean(probability), probability)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.6, 0.8, 1.0])
+def test_components_are_those_of_scipy(share: float):
+    for seed in range(10):
+        mask = np.random.default_rng(seed).random((17, 23)) < share
+        labels, count = label_components(mask)
+        expected, number = ndimage.label(mask)
+        assert count == number
+        assert np.array_equal(labels, expected)
 
 
 def test_the_two_largest_components_are_the_lungs_and_specks_are_dropped():

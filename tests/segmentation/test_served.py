@@ -124,7 +124,7 @@ def test_the_command_writes_what_a_checkpoint_needs(tmp_path: Path, capsys):
         "lungs.json", "lungs.safetensors", "lungs_openvino.bin", "lungs_openvino.xml",
     ]  # fmt: skip
     value = record["held_out"]["renderings"]["dataset"]["median_iou"]["value"]
-    assert f"{value:.4f}" in shown
+    assert f"{value:.3f} (" in shown
     assert record["training"]["pictures"] + record["held_out"]["renderings"]["dataset"]["pictures"] == len(names)
     assert LungSegmenter.from_folder(tmp_path / "out").facts["training"] == record["training"]
 
