@@ -1,4 +1,4 @@
-"""Drawn chests with the outline of their lungs."""
+"""Drawn chests with the outline of their lungs, and a network trained on them for a few seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import numpy as np
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as Picture
 
+from hf_model.inference.lungs import export_network
 from hf_model.segmentation.examples import OutlinedPictures
+from hf_model.segmentation.network import LungNetworkConfig, save_network
+from hf_model.segmentation.training import LungTraining, train_network
+
+TINY = LungNetworkConfig(size=64, channels=(8, 12, 16, 24), blocks=1)
 
 
 def drawn_lungs(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -57,4 +62,13 @@ def write_outlines(folder: Path, outlines: dict[str, np.ndarray]) -> Path:
     features = Features({"name": Value("string"), "lungs": Image()})
     (folder / "data").mkdir(parents=True)
     Dataset.from_dict(rows, features=features).to_parquet(folder / "data" / "train-00000-of-00001.parquet")
+    return folder
+
+
+def trained_folder(folder: Path, pictures: OutlinedPictures) -> Path:
+    """``lungs.safetensors`` and its graph."""
+    options = LungTraining(epochs=30, batch_size=8, learning_rate=1e-2, average=0.9)
+    network = train_network(pictures, pictures.rows("development_train"), TINY, options, workers=0)
+    save_network(network, folder, {"pictures": 48})
+    export_network(folder)
     return folder

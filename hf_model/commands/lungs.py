@@ -19,12 +19,12 @@ from hf_model.files import write_json
 from hf_model.hub.model_card import lungs_rows
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.cores_and_memory import usable_cores
-from hf_model.inference.lungs import FIGURES, LungSegmenter, export_network
+from hf_model.inference.lungs import LungSegmenter, export_network
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.segmentation.examples import join_outlines, read_outlines
 from hf_model.segmentation.network import LungNetworkConfig, save_network
 from hf_model.segmentation.training import LungTraining, train_network
-from hf_model.segmentation.weights import ATTRIBUTION
+from hf_model.segmentation.weights import ATTRIBUTION, FIGURES
 from hf_model.training.machine import best_precision, describe_machine, keep_memory, loader_workers
 from hf_model.wording import counted, decimal, percent
 

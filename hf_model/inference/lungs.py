@@ -22,11 +22,10 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.cores_and_memory import usable_cores
 from hf_model.inference.engines.openvino_engine import import_converter, import_openvino, shared_core
 from hf_model.segmentation.outline import Lungs, View, clean
-from hf_model.segmentation.weights import WEIGHTS, read_header
+from hf_model.segmentation.weights import GRAPH_FILE, WEIGHTS, read_header
 
 logger = logging.getLogger(__name__)
 
-GRAPH_FILE, FIGURES = "lungs_openvino.xml", "lungs.json"
 SECTION = "chest_xray_lungs"
 """Where the graph keeps the SHA-256 of the weights that it was made from."""
 ENGINES = ("auto", "openvino", "torch")

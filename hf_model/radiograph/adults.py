@@ -1,7 +1,7 @@
 """Tell films of adults from those of the children that a checkpoint was trained on, by its own features.
 
 A linear discriminant (Fisher 1936) between both groups' pooled features, with the covariance shrunk towards a multiple
-of the identity (Ledoit and Wolf 2004). The distance from the training features (:mod:`hf_model.radiograph.gate`) asks
+of the identity (Ledoit and Wolf 2004). The distance from the training features (:mod:`hf_model.radiograph.ood`) asks
 what is unlike a chest film and lets adults' chests pass; this asks for the one difference. It is fitted on adults of
 one other hospital, so what it flags may be that hospital's films as much as their age. NumPy only.
 """
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hf_model.radiograph.population import Population
+from hf_model.radiograph.types import Finding
 
 FILE_NAME = "adults.safetensors"
 FORMAT = "adult-discriminant-1"
@@ -87,9 +90,19 @@ class AdultDiscriminant:
             scores = features.astype(np.float64) @ self.direction.astype(np.float64)
         return np.where(np.isfinite(scores), scores, np.inf)
 
-    def looks_adult(self, features: np.ndarray) -> bool:
-        """Whether one picture's pooled features float (D,) lie on the adults' side."""
-        return bool(self.scores(np.asarray(features).reshape(1, -1))[0] > self.threshold)
+    def findings(self, features: np.ndarray, population: Population) -> tuple[Finding, ...]:
+        """A flag if one picture's pooled features float (D,) lie on the adults' side.
+
+        population: whom the checkpoint was trained on, for the message.
+        """
+        if self.scores(np.asarray(features).reshape(1, -1))[0] <= self.threshold:
+            return ()
+        trained = population.patients if population.described else "other patients"
+        message = (
+            f"This looks like an adult's chest; the model was trained on {trained}. Films of another hospital or "
+            "device may look alike."
+        )
+        return (Finding("adult", message, "flag"),)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``adults.safetensors`` into the folder; returns its path."""

@@ -23,7 +23,7 @@ GREYS = AugmentationArguments(
     gamma=0.7, contrast=0.5, brightness=0.25, blur=0.4, noise=0.06, erasing=0.3, jpeg=0.2, downscale=0.4,
 )  # fmt: skip
 """How greys and sharpness are varied; geometry is varied here, where the outline goes along."""
-MILD_SHARE, MILD_SHARE_AT_LAST = 0.25, 0.6
+MILD_SHARE, MILD_SHARE_AT_LAST = 0.25, 0.75
 """Share of examples with a quarter of the geometric variation and the greys as they are: at first, and in the last
 batches, so that the network ends on pictures like those that it will see."""
 

@@ -35,9 +35,9 @@ class LungTraining:
     outline's. bf16: autocast, for processors that are faster with it.
     """
 
-    epochs: float = 50
+    epochs: float = 62
     small_share: float = 0.5
-    last_share: float = 0.3
+    last_share: float = 0.4
     batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.02

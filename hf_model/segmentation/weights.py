@@ -1,4 +1,4 @@
-"""The file that keeps the lung network in a checkpoint folder. Reading its header loads no torch."""
+"""Files of the lung network in a checkpoint folder. Reading the header of the weights loads no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 WEIGHTS = "lungs.safetensors"
+GRAPH_FILE, GRAPH_WEIGHTS, FIGURES = "lungs_openvino.xml", "lungs_openvino.bin", "lungs.json"
+FILES = (WEIGHTS, GRAPH_FILE, GRAPH_WEIGHTS, FIGURES)
+"""What a checkpoint folder may have of the lungs: weights, OpenVINO graph, figures on held-out patients."""
 FORMAT = "chest-xray-lungs-1"
 ATTRIBUTION = (
     "Trained on outlines of both lungs from V7 Labs' COVID-19 X-ray data set (https://github.com/v7labs/covid-19-xray-"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hf_model.radiograph.adults import FILE_NAME, AdultDiscriminant
+from hf_model.radiograph.population import KERMANY
 
 WIDTH = 6
 
@@ -74,8 +75,10 @@ def test_what_is_saved_is_loaded(fitted, tmp_path):
     assert loaded.metadata == fitted.metadata
     np.testing.assert_array_equal(loaded.direction, fitted.direction)
     adult = np.eye(WIDTH)[0] * 8
-    assert loaded.looks_adult(adult)
-    assert not loaded.looks_adult(-adult)
+    (finding,) = loaded.findings(adult, KERMANY)
+    assert (finding.code, finding.severity) == ("adult", "flag")
+    assert "looks like an adult's chest; the model was trained on children aged one to five" in finding.message
+    assert loaded.findings(-adult, KERMANY) == ()
     assert AdultDiscriminant.load(tmp_path / "elsewhere") is None
 
 

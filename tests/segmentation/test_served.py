@@ -16,10 +16,10 @@ from segmentation_drawings import drawn_lungs, write_outlines
 from hf_model.commands import lungs as command
 from hf_model.evaluation.lungs import iou, measure
 from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.lungs import GRAPH_FILE, LungSegmenter
+from hf_model.inference.lungs import LungSegmenter
 from hf_model.segmentation.examples import OutlinedPictures
 from hf_model.segmentation.shape import contrast_inside
-from hf_model.segmentation.weights import WEIGHTS
+from hf_model.segmentation.weights import GRAPH_FILE, WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +96,15 @@ def test_pictures_that_are_not_grey_are_refused(segmenter: LungSegmenter):
         segmenter.lungs(np.zeros((64, 64, 3), np.uint8))
 
 
-def test_figures(segmenter: LungSegmenter, pictures: OutlinedPictures):
-    rows = pictures.rows("calibration")
-    record = measure(segmenter, pictures, rows)
+def test_figures(segmenter: LungSegmenter, outlined_pictures: OutlinedPictures):
+    rows = outlined_pictures.rows("calibration")
+    record = measure(segmenter, outlined_pictures, rows)
     plain = record["renderings"]["plain"]
     assert (plain["pictures"], plain["patients"]) == (16, 8)
-    values = [iou(segmenter.lungs(pictures.renderings["plain"][0][i]).at(64, 64), pictures.outlines[i]) for i in rows]
+    values = [
+        iou(segmenter.lungs(outlined_pictures.renderings["plain"][0][i]).at(64, 64), outlined_pictures.outlines[i])
+        for i in rows
+    ]
     assert plain["median_iou"]["value"] == pytest.approx(np.median(values))
     low, high = plain["median_iou"]["interval"]
     assert low <= plain["median_iou"]["value"] <= high

@@ -7,24 +7,31 @@ import pytest
 import torch
 
 from hf_model.data.loading import DatasetError
-from hf_model.segmentation.examples import ExampleBatches, OutlinedPictures, read_outlines
+from hf_model.segmentation import training
+from hf_model.segmentation.examples import (
+    MILD_SHARE,
+    MILD_SHARE_AT_LAST,
+    ExampleBatches,
+    OutlinedPictures,
+    read_outlines,
+)
 from hf_model.segmentation.network import LungNetwork, LungNetworkConfig, load_network, save_network
-from hf_model.segmentation.training import segmentation_loss
+from hf_model.segmentation.training import LungTraining, segmentation_loss, train_network
 
 
-def batches(pictures: OutlinedPictures, seed: int = 1) -> ExampleBatches:
-    return ExampleBatches(pictures, pictures.rows("development_train"), [64] * 50, batch=8, seed=seed)
+def batches(outlined_pictures: OutlinedPictures, seed: int = 1) -> ExampleBatches:
+    return ExampleBatches(outlined_pictures, outlined_pictures.rows("development_train"), [64] * 50, batch=8, seed=seed)
 
 
-def test_a_batch_is_a_function_of_seed_and_number(pictures: OutlinedPictures):
-    first, again = batches(pictures)[3], batches(pictures)[3]
+def test_a_batch_is_a_function_of_seed_and_number(outlined_pictures: OutlinedPictures):
+    first, again = batches(outlined_pictures)[3], batches(outlined_pictures)[3]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], batches(pictures, seed=2)[3][0])
-    assert not torch.equal(first[0], batches(pictures)[4][0])
+    assert not torch.equal(first[0], batches(outlined_pictures, seed=2)[3][0])
+    assert not torch.equal(first[0], batches(outlined_pictures)[4][0])
 
 
-def test_shapes_and_ranges(pictures: OutlinedPictures):
-    grey, outline, view = batches(pictures)[0]
+def test_shapes_and_ranges(outlined_pictures: OutlinedPictures):
+    grey, outline, view = batches(outlined_pictures)[0]
     assert (grey.shape, outline.shape, view.shape) == ((8, 1, 64, 64), (8, 1, 32, 32), (8, 3))
     assert 0 <= grey.min() <= grey.max() <= 255
     assert grey.max() > 100
@@ -32,25 +39,25 @@ def test_shapes_and_ranges(pictures: OutlinedPictures):
     assert outline.mean() > 0.05
 
 
-def test_sides_may_change_from_batch_to_batch(pictures: OutlinedPictures):
-    examples = ExampleBatches(pictures, pictures.rows("development_train"), [32, 64], batch=2, seed=0)
+def test_sides_may_change_from_batch_to_batch(outlined_pictures: OutlinedPictures):
+    examples = ExampleBatches(outlined_pictures, outlined_pictures.rows("development_train"), [32, 64], batch=2, seed=0)
     assert [examples[step][0].shape[-1] for step in range(len(examples))] == [32, 64]
 
 
-def test_every_picture_is_shown_once_an_epoch_and_no_held_out_one(pictures: OutlinedPictures):
-    examples = batches(pictures)
+def test_every_picture_is_shown_once_an_epoch_and_no_held_out_one(outlined_pictures: OutlinedPictures):
+    examples = batches(outlined_pictures)
     shown = np.concatenate([examples._drawn(step) for step in range(12)])  # 96 of 48 pictures: two epochs
-    rows = pictures.rows("development_train")
+    rows = outlined_pictures.rows("development_train")
     assert np.array_equal(np.sort(shown[:48]), rows)
     assert np.array_equal(np.sort(shown[48:]), rows)
     assert not np.array_equal(shown[:48], shown[48:])
 
 
-def test_outline_goes_along_with_the_picture(pictures: OutlinedPictures):
-    """Lungs are darker than the body around them wherever geometry has put them, in pictures that are not inverted."""
+def test_outline_goes_along_with_the_picture(outlined_pictures: OutlinedPictures):
+    """Lungs are darker than the body around them wherever geometry has put them, unless inverted."""
     darker = []
     for step in range(12):
-        grey, outline, view = batches(pictures)[step]
+        grey, outline, view = batches(outlined_pictures)[step]
         small = torch.nn.functional.avg_pool2d(grey, 2)
         for picture, lungs, (_, inverted, _) in zip(small, outline, view.tolist(), strict=True):
             inside = picture[lungs > 0.9].mean()
@@ -72,6 +79,46 @@ def test_loss_of_a_perfect_outline_is_next_to_nothing_and_of_a_wrong_one_large()
     # one of four turns and two binary answers, without any knowledge
     even = segmentation_loss(right, torch.zeros(2, 6), target, views, 1.0).item()
     assert even == pytest.approx(np.log(4) + np.log(2), abs=1e-3)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(outlined_pictures: OutlinedPictures, tmp_path):
+    config = LungNetworkConfig(size=32, channels=(4, 4, 4, 4), blocks=1)
+    rows, options = outlined_pictures.rows("development_train"), LungTraining(epochs=3, batch_size=8)
+
+    def train(state, options=options):
+        return train_network(outlined_pictures, rows, config, options, workers=0, state=state).state_dict()
+
+    whole = train(tmp_path / "whole.pt")
+    stored = []
+
+    class StoppedError(RuntimeError):
+        pass
+
+    def stop(state, parts, identity, steps):
+        store(state, parts, identity, steps)
+        stored.append(steps)
+        if len(stored) == 2:
+            raise StoppedError
+
+    store = training._store
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_store", stop)
+        with pytest.raises(StoppedError):
+            train(tmp_path / "state.pt")
+    assert stored == [6, 12]
+    resumed = train(tmp_path / "state.pt")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    other = train(tmp_path / "state.pt", LungTraining(epochs=1, batch_size=8, seed=5))
+    assert not all(torch.equal(whole[name], other[name]) for name in whole)
+
+
+def test_the_last_batches_hold_more_mild_examples(outlined_pictures: OutlinedPictures):
+    rows = outlined_pictures.rows("development_train")
+    examples = ExampleBatches(outlined_pictures, rows, [32] * 20, batch=32, seed=3, last=10)
+    mirrored = [float(examples[step][2][:, 2].float().mean()) for step in range(20)]
+    # 0.5 of varied and 0.2 of mild examples are mirrored
+    assert np.mean(mirrored[:10]) == pytest.approx(0.5 - 0.3 * MILD_SHARE, abs=0.08)
+    assert np.mean(mirrored[10:]) == pytest.approx(0.5 - 0.3 * MILD_SHARE_AT_LAST, abs=0.08)
 
 
 def test_contrast_and_brightness_of_a_picture_do_not_matter():
