@@ -32,7 +32,12 @@ NAME = "input_checks"
 TITLE = "What the input checks hold back"
 KEY = "input_checks"
 """Where ``metrics.json`` holds the record."""
-BARS = {"radiographs": ("at most", 0.02), "photographs": ("at least", 0.95), "generated": ("at least", 0.95)}
+BARS = {
+    "radiographs": ("at most", 0.02),
+    "photographs": ("at least", 0.95),
+    "generated": ("at least", 0.95),
+    "adults": ("at least", 0.8),
+}
 """Share held back that is wanted of each group."""
 ALTERED = 48
 """How many of the radiographs are altered, each in every way."""
@@ -57,7 +62,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 def run(options: Options) -> dict[str, Any]:
     """Measure the shipped checkpoint on the published training split, or what the options name instead.
 
-    With ``--checkpoint`` and no ``--radiographs`` only photographs and generated pictures are measured. ValueError for
+    With ``--checkpoint`` and no ``--radiographs`` no radiographs of children are measured. ValueError for
     radiographs of the checkpoint's own test split, and for ``--write_metrics`` without a ``metrics.json``.
     """
     own = options.own
@@ -66,7 +71,10 @@ def run(options: Options) -> dict[str, Any]:
     if own.write_metrics and not path.is_file():
         raise ValueError(f"{checkpoint.model_id} has no metrics.json to write into; leave --write_metrics out")
     about, pictures = _radiographs(options, checkpoint)
-    record = about | measure_checks(Classifier(checkpoint, open_engine(checkpoint, own.engine)), pictures)
+    classifier = Classifier(checkpoint, open_engine(checkpoint, own.engine))
+    record = about | measure_checks(
+        classifier, pictures, radiographs.adult_files(options, most=12 if options.quick else None)
+    )
     if own.write_metrics:
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {KEY: record})
     return record
@@ -96,8 +104,13 @@ def _radiographs(options: Options, checkpoint: Checkpoint) -> tuple[dict[str, An
     return {"radiographs": about}, pictures.contents()
 
 
-def measure_checks(classifier: Classifier, pictures: Iterable[tuple[str, bytes]] = ()) -> dict[str, Any]:
-    """Measure on photographs, generated pictures and radiographs ``(name, bytes)``, which may be none.
+def measure_checks(
+    classifier: Classifier, pictures: Iterable[tuple[str, bytes]] = (), adults: Iterable[bytes] = ()
+) -> dict[str, Any]:
+    """Measure on photographs, generated pictures, DICOM samples, films of adults and radiographs ``(name, bytes)``.
+
+    The last two may be none. Half of the adults' patients may have been fitted on: ``adults`` of metrics.json counts
+    those held out.
 
     Returns "weights_sha256", "engine", "groups" (name -> tally) and "kinds" (tallies with "group" and "kind"); a tally
     is that of ``tally``, with "bar" and "bar_met" in a group that has one. The first ``ALTERED`` readable radiographs
@@ -105,6 +118,8 @@ def measure_checks(classifier: Classifier, pictures: Iterable[tuple[str, bytes]]
     """
     kinds = _kinds(classifier, "photographs", ((kind, _png(picture)) for kind, _, picture in ood.photographs()))
     kinds += _kinds(classifier, "generated", ((kind, _png(picture)) for kind, _, picture in ood.generated()))
+    kinds += _kinds(classifier, "DICOM samples", (("of pydicom", data) for data in ood.dicom_samples()))
+    kinds += _kinds(classifier, "adults", (("frontal films", data) for data in adults))
     kept: list[Image.Image] = []
     results = list(classifier.predict_batch(_watched(pictures, kept), heat_map=False))
     if results:

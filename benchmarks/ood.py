@@ -54,6 +54,14 @@ def photograph_files() -> Iterator[tuple[str, Image.Image]]:
                         yield f"{package}/{path.name}", opened.convert("RGB")
 
 
+def dicom_samples() -> Iterator[bytes]:
+    """The pictures that pydicom ships: CT and MR slices, ultrasound and more, none a frontal chest film."""
+    found = find_spec("pydicom")
+    folder = Path(found.origin).parent / "data" / "test_files"
+    for path in sorted(folder.glob("*.dcm")):
+        yield path.read_bytes()
+
+
 def generated() -> Iterator[tuple[str, str, Image.Image]]:
     """``(kind, name, picture)`` of ``DRAWN`` pictures of each kind."""
     for kind, make in KINDS.items():

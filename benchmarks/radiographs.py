@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.frame import Options, Skipped
 
-FULL_SIZE, SMALL = "chest-xray-fullsize", "chest-xray-pneumonia"
+FULL_SIZE, SMALL, ADULTS = "chest-xray-fullsize", "chest-xray-pneumonia", "chest-xray-adults"
 
 
 def full_size(options: Options) -> list[Path]:
@@ -34,6 +34,15 @@ def training_files(options: Options, count: int | None = None) -> list[bytes]:
         files += [column[int(row)].as_py()["bytes"] for row in inside]
         first += len(column)
     return files
+
+
+def adult_files(options: Options, most: int | None = None) -> list[bytes]:
+    """Films of adults of another hospital, the first ``most``; none where the data are not there."""
+    import pyarrow.parquet as parquet
+
+    parts = sorted((options.data / ADULTS).rglob("train-*.parquet"))
+    columns = [parquet.read_table(part, columns=["image"]).column("image") for part in parts]
+    return [row.as_py()["bytes"] for column in columns for row in column][:most]
 
 
 def decoded(files: list[bytes]) -> np.ndarray:

@@ -9,6 +9,7 @@ COMMANDS = {
     "predict": ("hf_model.commands.predict", "probabilities of files and folders, as CSV or JSON"),
     "evaluate": ("hf_model.commands.evaluate", "report of a checkpoint on a labelled data set"),
     "recalibrate": ("hf_model.commands.recalibrate", "fit threshold and temperature on local pictures"),
+    "lungs": ("hf_model.commands.lungs", "train the network that outlines the lungs"),
     "experiments": ("hf_model.commands.experiments", "compare heads, depths, losses, augmentations and sizes"),
     "audit": ("hf_model.commands.audit", "counts, duplicates, leakage and shortcuts of a data set"),
     "export": ("hf_model.commands.export", "make the OpenVINO graph that serves a checkpoint"),

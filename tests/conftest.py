@@ -6,6 +6,7 @@ import importlib
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 # before any import of gradio, transformers or huggingface_hub: tests ask no network for anything
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,6 +20,9 @@ import pytest
 from generated import make_scores, write_image_folder
 
 from hf_model.metrics.scores import Scores
+
+if TYPE_CHECKING:
+    from hf_model.segmentation.examples import OutlinedPictures
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -57,6 +61,23 @@ def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete checkpoint: decision.json, metrics.json and the graph."""
     return tiny_checkpoint().exported_folder(tmp_path_factory.mktemp("exported") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def outlined_pictures() -> OutlinedPictures:
+    """64 drawn chests with the outline of their lungs."""
+    return segmentation_drawings().outlined(64)
+
+
+@pytest.fixture(scope="session")
+def lungs_folder(outlined_pictures: OutlinedPictures, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny lung network, trained for a few seconds on drawn chests, and its graph."""
+    return segmentation_drawings().trained_folder(tmp_path_factory.mktemp("lungs"), outlined_pictures)
+
+
+def segmentation_drawings() -> ModuleType:
+    """Drawn chests and their lung network, which import torch: not for tests that do without."""
+    return importlib.import_module("segmentation_drawings")
 
 
 def tiny_checkpoint() -> ModuleType:

@@ -3,6 +3,7 @@
 What stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` is replaced by block NAME:
 
 - ``results``, ``operating-points``, ``guarantees`` and ``robustness``: the shipped checkpoint's metrics.json;
+- ``lungs``: the shipped checkpoint's lungs.json, where it has one;
 - ``audit``: the shipped checkpoint's audit.json;
 - ``experiments-short`` and ``experiments-full``: conclusions of docs/experiments/short.md and full.md;
 - ``benchmarks``: benchmarks/results.json.
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR, LABELS
+from hf_model.hub.model_card import lungs_rows
 from hf_model.wording import POINTS, SHARES, counted, decimal, percent, policy_sentence, rate, ratio
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,28 @@ def robustness(metrics: dict[str, Any]) -> str:
     )
 
 
+def lungs(record: dict[str, Any]) -> str:
+    """What the training of the lung network took, and the table of its overlap with people on held-out patients."""
+    held_out, training = record["held_out"], record["training"]
+    minutes = decimal(record["processor_seconds"] / 60, 0)
+    view = {name: percent(share) for name, share in held_out["view"].items()}
+    head = ["held-out pictures", "pictures", "patients", "median IoU", "two lungs found"]
+    return "\n".join(
+        [
+            f"Trained on {counted(training['pictures'], 'picture')} of {counted(training['patients'], 'patient')}, "
+            f"{counted(training['options']['epochs'], 'epoch')}; {minutes} minutes of processor time in all. "
+            f"{counted(record['weights'], 'weight')}. Overlap (intersection over union) with the outlines by people:",
+            "",
+            _table(head, [[name, *cells] for name, *cells in lungs_rows(record)]),
+            "",
+            f"The turn of a picture is recognised in {view['upright']} of upright pictures and in {view['left']}, "
+            f"{view['upside-down']} and {view['right']} of those turned left, upside-down and right; inversion in "
+            f"{view['inverted']}; mirroring in {view['mirrored']}, and {view['not_mirrored']} are rightly taken for "
+            "not mirrored.",
+        ]
+    )
+
+
 def audit(record: dict[str, Any]) -> str:
     """The audit's findings, a line each, warnings first as the audit has them."""
     return "\n".join(f"- {finding['text']}" for finding in record["findings"])
@@ -131,7 +155,9 @@ def blocks() -> dict[str, str]:
     short, full = (
         (ROOT / "docs" / "experiments" / name).read_text(encoding="utf-8") for name in ("short.md", "full.md")
     )
-    return {
+    found = CHECKPOINT_DIR / "lungs.json"
+    optional = {"lungs": lungs(json.loads(found.read_text(encoding="utf-8")))} if found.is_file() else {}
+    return optional | {
         "results": "\n\n".join(filter(None, (results(metrics), policy_sentences(metrics)))),
         "operating-points": "\n\n".join(filter(None, (operating_points(metrics), policy_table(metrics)))),
         "guarantees": guarantees(metrics),

@@ -68,6 +68,17 @@ class DataArguments:
         default=None,
         metadata={"help": "Full-size originals of some training pictures: a check of the upload path, no metric."},
     )
+    outlines: str | None = field(
+        default=None,
+        metadata={
+            "help": "Outlines of the lungs by people: columns name (of the picture) and lungs (PNG). Measures how much "
+            "of the evidence lies in the lungs of held-out patients."
+        },
+    )
+    adults: str | None = field(
+        default=None,
+        metadata={"help": "Films of adults, which the input checks learn to flag. Never trained on as classes."},
+    )
     image_column: str | None = _column("image_column")
     label_column: str | None = _column("label_column")
     patient_column: str | None = _column("patient_column")

@@ -18,12 +18,15 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_model.config import BASELINE, DEFAULT_DATASET, NOT_A_DEVICE, is_hub_id
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph.population import Population, known
+from hf_model.segmentation.weights import FIGURES as LUNG_FIGURES
 from hf_model.templates import environment
 from hf_model.wording import (
     POINTS,
+    count,
     decimal,
     interval_of,
     patients_unknown,
+    percent,
     rate,
     ratio,
     shared_between_splits,
@@ -70,6 +73,7 @@ def build_card(folder: Path | str) -> str:
             agreement=_agreement(run),
             checklist=_checklist(run),
             rates=_rates,
+            lungs_rows=lungs_rows,
             NOT_A_DEVICE=NOT_A_DEVICE,
         )
     )
@@ -91,6 +95,7 @@ class TrainingRun:
     config: dict[str, Any]
     preprocessing: dict[str, Any]
     metrics: dict[str, Any]
+    lungs: dict[str, Any]
     decision: Decision
 
     @classmethod
@@ -99,7 +104,7 @@ class TrainingRun:
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} has no config.json, so it is not a checkpoint and gets no card.")
-        names = ("config.json", "preprocessor_config.json", "metrics.json")
+        names = ("config.json", "preprocessor_config.json", "metrics.json", LUNG_FIGURES)
         return cls(folder, *(_read(folder / name) for name in names), decision=Decision.load(folder))
 
     @property
@@ -239,6 +244,22 @@ def eval_results(run: TrainingRun) -> Iterator[EvalResult]:
                 metric_value=round(value_of(figure), 4),
                 metric_args={**arguments, **ends} or None,
             )
+
+
+def lungs_rows(record: dict[str, Any]) -> list[list[str]]:
+    """Cells of a table of ``lungs.json``: rendering or class, pictures, patients, median IoU, two lungs found."""
+    figures = record["held_out"]
+    rows = [*figures["renderings"].items(), *figures["classes"].items()]
+    return [
+        [
+            name,
+            count(row["pictures"]),
+            count(row["patients"]),
+            ratio(row["median_iou"]),
+            percent(row["two_lungs_found"]),
+        ]
+        for name, row in rows
+    ]
 
 
 def _rates(at: dict[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.model_card import PLACEHOLDER
+from hf_model.segmentation.weights import FILES as LUNG_FILES
 
 REQUIRED = (
     "config.json",
@@ -40,6 +41,8 @@ PICTURE_PARTS = frozenset({"list", "problems", "examples", "leaks", "ranges", "s
 IMAGE_FILE = re.compile(r"\.(?:png|jpe?g?|tiff?|webp|bmp|dcm|dicom?)\b", re.IGNORECASE)
 OPTIONAL = (
     "gate.safetensors",
+    "adults.safetensors",
+    *LUNG_FILES,
     "openvino_model.xml",
     "openvino_model.bin",
     "LICENSE",

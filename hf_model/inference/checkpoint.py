@@ -14,6 +14,10 @@ from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
 from hf_model.files import sha256
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph import OODDetector, Preprocessing
+from hf_model.radiograph.adults import AdultDiscriminant
+from hf_model.segmentation.weights import FILES as LUNG_FILES
+from hf_model.segmentation.weights import WEIGHTS as LUNG_WEIGHTS
+from hf_model.segmentation.weights import read_header
 
 WEIGHTS = "model.safetensors"
 FETCHED = (
@@ -23,6 +27,8 @@ FETCHED = (
     "metrics.json",
     WEIGHTS,
     "gate.safetensors",
+    "adults.safetensors",
+    *LUNG_FILES,
     "openvino_model.xml",
     "openvino_model.bin",
     "README.md",
@@ -88,7 +94,8 @@ class Checkpoint:
     """A checkpoint without an engine.
 
     label_order: rows of the classifier that are ``(normal, pneumonia)``. weights_sha256: of ``model.safetensors``.
-    ood_detector: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
+    ood_detector: None without ``gate.safetensors``. adults: None without ``adults.safetensors``. metrics: contents of
+    ``metrics.json``, or None.
     """
 
     folder: Path
@@ -98,6 +105,7 @@ class Checkpoint:
     preprocessing: Preprocessing
     decision: Decision
     ood_detector: OODDetector | None
+    adults: AdultDiscriminant | None
     metrics: dict[str, Any] | None
 
     @classmethod
@@ -105,8 +113,8 @@ class Checkpoint:
         """Read a folder or Hub id (None: the shipped one).
 
         Raises CheckpointError if it is missing, has no safetensors, does not have the two classes NORMAL and
-        PNEUMONIA, has a preprocessing that cannot be expressed, or a decision.json or gate.safetensors of other
-        weights.
+        PNEUMONIA, has a preprocessing that cannot be expressed, a lungs.safetensors that holds no lung network, or a
+        decision.json, gate.safetensors or adults.safetensors of other weights.
         """
         folder, model_id = locate(source, revision=revision, token=token)
         config = _json(folder / "config.json", needed=True)
@@ -118,13 +126,17 @@ class Checkpoint:
             )
         try:
             preprocessing = Preprocessing.from_pretrained(folder)
-            decision, ood_detector = Decision.load(folder), OODDetector.load(folder)
+            decision = Decision.load(folder)
+            ood_detector, adults = OODDetector.load(folder), AdultDiscriminant.load(folder)
+            if (folder / LUNG_WEIGHTS).is_file():
+                read_header(folder / LUNG_WEIGHTS)
         except (FileNotFoundError, ValueError) as error:
             raise CheckpointError(f"{model_id} cannot be served: {error}") from error
         digest = sha256(weights)
         _check_origin("decision.json", decision.provenance, digest, model_id)
-        if ood_detector is not None:
-            _check_origin("gate.safetensors", ood_detector.metadata, digest, model_id)
+        for name, fitted in (("gate.safetensors", ood_detector), ("adults.safetensors", adults)):
+            if fitted is not None:
+                _check_origin(name, fitted.metadata, digest, model_id)
         return cls(
             folder=folder,
             model_id=model_id,
@@ -133,6 +145,7 @@ class Checkpoint:
             preprocessing=preprocessing,
             decision=decision,
             ood_detector=ood_detector,
+            adults=adults,
             metrics=_json(folder / "metrics.json", needed=False),
         )
 

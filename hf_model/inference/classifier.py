@@ -17,9 +17,12 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import Engine, EngineOutput
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.heat_map import scale_map
+from hf_model.inference.lungs import LungSegmenter
 from hf_model.inference.prediction import Failure, Prediction, Timing, checked_threshold
 from hf_model.radiograph import Finding, Population, Radiograph, UnreadableRadiograph, check_radiograph, read_radiograph
 from hf_model.radiograph.population import UNDESCRIBED
+from hf_model.segmentation.checks import check_lungs
+from hf_model.segmentation.outline import Lungs, evidence_in_lungs
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -39,7 +42,8 @@ class Classifier:
 
     Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
     (contents of metrics.json or None), population (of the training pictures; ``UNDESCRIBED`` where nobody says),
-    ood_detector (OODDetector or None). Safe to use from several threads.
+    ood_detector (OODDetector or None), adults (AdultDiscriminant or None), lungs (LungSegmenter or None). Safe to use
+    from several threads.
     """
 
     def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
@@ -50,6 +54,8 @@ class Classifier:
         self.metrics: dict[str, Any] | None = checkpoint.metrics
         self.population: Population = Population.of(checkpoint.metrics) or UNDESCRIBED
         self.ood_detector = checkpoint.ood_detector
+        self.adults = checkpoint.adults
+        self.lungs = LungSegmenter.from_folder(checkpoint.folder)
         self.engine_name = engine.name
         self._engine = engine
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="check")
@@ -131,12 +137,16 @@ class Classifier:
             radiograph = read_radiograph(source, name=name, target_side=FINER * side // 2)
         decode = _milliseconds(start)
         start = time.perf_counter()
-        # Pillow and NumPy release the interpreter lock: a single picture is checked on one core while another resizes
-        # it; in bulk each core has a picture of its own.
-        checking = None if bulk else self._helpers.submit(check_radiograph, radiograph)
+        # Pillow, NumPy and OpenVINO release the interpreter lock: a single picture is checked on one core while another
+        # resizes it and outlines its lungs; in bulk each core has a picture of its own.
+        pose = self.lungs is None
+        checking = None if bulk else self._helpers.submit(check_radiograph, radiograph, pose=pose)
         pixels = self.preprocessing.resize(radiograph.pixels)
-        findings = check_radiograph(radiograph) if checking is None else checking.result()
-        return _Ready(radiograph, pixels, findings, decode, _milliseconds(start))
+        lungs = None if self.lungs is None else self.lungs.lungs(radiograph.pixels)
+        findings = check_radiograph(radiograph, pose=pose) if checking is None else checking.result()
+        if lungs is not None and not any(finding.severity == "refuse" for finding in findings):
+            findings += check_lungs(lungs, radiograph.pixels)
+        return _Ready(radiograph, pixels, lungs, findings, decode, _milliseconds(start))
 
     def _chunk(
         self, chunk: list[Source], threshold: float | None, heat_map: bool, thumbnail: int | None
@@ -172,6 +182,11 @@ class Classifier:
         findings = ready.findings + self.population.findings(ready.radiograph.metadata)
         if self.ood_detector is not None and output.features is not None:
             findings += self.ood_detector.findings(output.features[row])
+        if self.adults is not None and output.features is not None:
+            findings += self.adults.findings(output.features[row], self.population)
+        lungs, evidence = ready.lungs, None
+        if lungs is not None and lungs.found and output.maps is not None:
+            evidence = evidence_in_lungs(output.maps[row], lungs.mask)
         drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None
         return Prediction.make(
             rule=self.decision,
@@ -183,6 +198,8 @@ class Classifier:
             model_id=self.model_id,
             model_hash=self.model_hash,
             engine=self.engine_name,
+            lungs_found=None if lungs is None else lungs.found,
+            evidence=evidence,
             radiograph=None if thumbnail is None else ready.radiograph.thumbnail(thumbnail),
             timing=Timing(ready.decode, ready.preprocess, model, ready.decode + ready.preprocess + model),
         )
@@ -190,10 +207,11 @@ class Classifier:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A radiograph on its way into the engine: uint8 (height, width), and milliseconds spent so far."""
+    """A radiograph on its way into the engine: uint8 (height, width), its lungs, and milliseconds spent so far."""
 
     radiograph: Radiograph
     pixels: np.ndarray
+    lungs: Lungs | None
     findings: tuple[Finding, ...]
     decode: float
     preprocess: float

@@ -17,9 +17,10 @@ from hf_model.config import LABELS, NORMAL, PNEUMONIA
 from hf_model.inference.heat_map import heat_map_png
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.radiograph import Finding, Radiograph
+from hf_model.segmentation.outline import Evidence
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-PREDICTION_VERSION = "2.0"
+PREDICTION_VERSION = "2.1"
 """Of a Prediction's and a Failure's JSON and CSV; decision.json and metrics.json have config.SCHEMA_VERSION."""
 
 _VERSION = {"type": "string", "const": PREDICTION_VERSION, "description": "Version of this schema."}
@@ -78,6 +79,26 @@ PREDICTION: dict[str, Any] = _closed(
             "description": "Evidence for pneumonia over the whole picture, grey, 255 strongest; only when asked for. "
             "Null where the model has none or the answer is withheld.",
         },
+        "lungs_found": {
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "maximum": 2,
+            "description": "Lungs that were outlined. Null without a lung network.",
+        },
+        "evidence_in_lungs": _withheld(
+            {
+                **_SHARE,
+                "type": ["number", "null"],
+                "description": "Share of the positive class activation map that lies inside the outline of the lungs. "
+                "Null without a lung network, lungs or positive evidence.",
+            }
+        ),
+        "peak_in_lungs": _withheld(
+            {
+                "type": ["boolean", "null"],
+                "description": "Whether the map is strongest inside the outline of the lungs.",
+            }
+        ),
     },
     optional=("heat_map",),
     **{"$schema": _DIALECT, "title": "Prediction"},
@@ -115,6 +136,9 @@ CSV_COLUMNS = (
     "reason",
     "model_id",
     "model_hash",
+    "lungs_found",
+    "evidence_in_lungs",
+    "peak_in_lungs",
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a cell that a spreadsheet would take for a formula, and run (CWE-1236)."""
@@ -143,7 +167,8 @@ class Prediction:
     ``(normal, pneumonia)``. class_activation_map: float32 (h, w) in 0..1 over the whole picture, or None when it was
     not asked for or the architecture has none. findings: what the input checks noticed. model_hash: SHA-256 of
     ``model.safetensors``. overridden: a person or program said that flags do not matter. radiograph: what was read,
-    its pixels reduced for showing, or None when it was not asked for.
+    its pixels reduced for showing, or None when it was not asked for. lungs_found: 0 to 2, or None without a lung
+    network. evidence: where the positive class activation map lies; None without lungs, map or positive evidence.
 
     The numbers are always there, for evaluation. Code that shows them to a person checks ``withheld`` first, as
     ``to_dict`` and the CSV do.
@@ -164,6 +189,8 @@ class Prediction:
     rule: Decision
     overridden: bool = False
     radiograph: Radiograph | None = None
+    lungs_found: int | None = None
+    evidence: Evidence | None = None
     schema_version: str = PREDICTION_VERSION
 
     ok: ClassVar[bool] = True
@@ -186,6 +213,16 @@ class Prediction:
             rule=rule,
             **rest,
         )
+
+    @property
+    def evidence_in_lungs(self) -> float | None:
+        """Share of the evidence for pneumonia inside the outline of the lungs, 0 to 1, or None."""
+        return None if self.evidence is None else self.evidence.share
+
+    @property
+    def peak_in_lungs(self) -> bool | None:
+        """Whether the evidence is strongest inside the outline of the lungs, or None."""
+        return None if self.evidence is None else self.evidence.peak_inside
 
     @property
     def refused(self) -> bool:
@@ -229,6 +266,7 @@ class Prediction:
         answer is withheld, probability, decision, answer, logits and heat map are null.
         """
         shown = not self.withheld
+        evidence = self.evidence if shown else None
         content: dict[str, Any] = {
             "schema_version": self.schema_version,
             "name": self.name,
@@ -248,6 +286,9 @@ class Prediction:
             "model_hash": self.model_hash,
             "engine": self.engine,
             "timing_ms": self.timing.to_dict(),
+            "lungs_found": self.lungs_found,
+            "evidence_in_lungs": round(evidence.share, PRECISION) if evidence else None,
+            "peak_in_lungs": evidence.peak_inside if evidence else None,
         }
         if heat_map:
             drawn = self.class_activation_map
@@ -263,6 +304,9 @@ class Prediction:
             "logit_normal": f"{self.logits[NORMAL]:.{PRECISION}f}",
             "logit_pneumonia": f"{self.logits[PNEUMONIA]:.{PRECISION}f}",
         }
+        if self.evidence is not None:
+            answer["evidence_in_lungs"] = f"{self.evidence.share:.{PRECISION}f}"
+            answer["peak_in_lungs"] = str(self.evidence.peak_inside).lower()
         return {
             "name": _not_a_formula(self.name),
             **({} if self.withheld else answer),
@@ -272,6 +316,7 @@ class Prediction:
             "findings": " ".join(finding.code for finding in self.findings),
             "model_id": _not_a_formula(self.model_id),
             "model_hash": self.model_hash,
+            "lungs_found": "" if self.lungs_found is None else self.lungs_found,
         }
 
 

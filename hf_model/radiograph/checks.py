@@ -43,11 +43,12 @@ TEMPLATE_HEX = (
 )
 
 
-def check_radiograph(radiograph: Radiograph) -> tuple[Finding, ...]:
+def check_radiograph(radiograph: Radiograph, *, pose: bool = True) -> tuple[Finding, ...]:
     """All findings of a radiograph: first those of reading, then those of its pixels.
 
     Severity "refuse": the content is unusable. "flag": probably no upright frontal chest film as the model knows it; a
-    person may override it. "note": for information.
+    person may override it. "note": for information. pose: compare with the mean chest; False where the lungs are known,
+    which tell more (``hf_model.segmentation.checks``).
     """
     findings = list(radiograph.findings)
     values = _sample(radiograph.pixels)
@@ -58,7 +59,7 @@ def check_radiograph(radiograph: Radiograph) -> tuple[Finding, ...]:
     if contrast < FAINT_RANGE:
         message = "The picture has very little contrast; export it with its display window."
         findings.append(Finding("faint", message, "flag"))
-    return (*findings, *_drawn(values, histogram), *_shape(radiograph), *_pose(values))
+    return (*findings, *_drawn(values, histogram), *_shape(radiograph), *(_pose(values) if pose else ()))
 
 
 def is_blank(pixels: np.ndarray) -> bool:

@@ -19,6 +19,7 @@ from hf_model.data.arguments import DataArguments, check_options
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.heads import HEADS, check_head
+from hf_model.segmentation.weights import WEIGHTS as LUNG_WEIGHTS
 from hf_model.training.machine import best_precision, loader_workers
 from hf_model.training.trainer import LOSSES
 
@@ -67,7 +68,17 @@ class ModelArguments:
         },
     )
 
+    lungs: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder written by `python -m hf_model lungs`; its network is copied into the checkpoint. Default: "
+            "a checkpoint without lungs."
+        },
+    )
+
     def __post_init__(self) -> None:
+        if self.lungs is not None and not (Path(self.lungs) / LUNG_WEIGHTS).is_file():
+            raise ValueError(f"--lungs {self.lungs}: has no {LUNG_WEIGHTS}; make it with `python -m hf_model lungs`.")
         check_options(self, ["image_size"], lambda value: 32 <= value <= 1024, "must lie between 32 and 1024")
         check_options(self, ["dropout"], lambda value: 0 <= value < 1, "must be at least 0 and below 1")
         if self.head is not None:

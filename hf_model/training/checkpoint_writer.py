@@ -20,7 +20,7 @@ from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.record import evaluation_record, full_record
 from hf_model.metrics.subgroups import aetiology_column
-from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel
+from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel, held_out_evidence
 from hf_model.training.records import recorded_openings, run_record
 from hf_model.training.stages import StageResult
 from hf_model.training.test_evaluation import REPORT, EvaluatedSplit, open_test_split
@@ -51,6 +51,8 @@ def write_outputs(
         CALIBRATION: evaluation_record(checkpoint.calibration, decision),
         "renderings": _calibration_perturbed(trained, checkpoint),
         "gate": checkpoint.gate,
+        "adults": checkpoint.adults,
+        "evidence": {"outlines": held_out_evidence(trained)},
     }
     if trained.data.originals is not None:
         results["originals"] = _originals_record(trained, decision)
@@ -130,6 +132,7 @@ def _test_records(
         | results["renderings"],
         "engines": engines,
         "gate": results["gate"] | {"test": split.facts.get("checks", {})},
+        "evidence": results["evidence"] | {"test": split.facts.get("evidence")},
     }
 
 
@@ -177,7 +180,7 @@ def _write_report(
         "from_scores": False,
         "perturbation_notes": {name: PERTURBATIONS[name][0] for name in split.perturbed},
         "leakage": metrics["data"]["leakage"],
-        **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
+        **{key: metrics.get(key) for key in ("engines", "originals", "gate", "evidence")},
     }
     given = report.ReportInput(
         facts,

@@ -1,4 +1,4 @@
-"""After training: save the model, calibrate it, fit the out-of-distribution detector, and score pictures.
+"""After training: save the model, calibrate it, fit what the input checks need, and score pictures.
 
 Everything here is computed with the final weights in evaluation mode, through the preprocessing that serving uses.
 """
@@ -6,6 +6,7 @@ Everything here is computed with the final weights in evaluation mode, through t
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,30 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from PIL import Image
 
+from hf_model.data.adults import read_adults
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
-from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
+from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData, rendering_name
 from hf_model.evaluation.labelled_dataset import PERTURBATIONS
 from hf_model.files import sha256
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision
+from hf_model.metrics.evidence import evidence_figures
+from hf_model.metrics.intervals import proportion
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.policy import HELD_OUT
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches
 from hf_model.radiograph import OODDetector
+from hf_model.radiograph.adults import FILE_NAME as ADULTS_FILE
+from hf_model.radiograph.adults import AdultDiscriminant
+from hf_model.segmentation.examples import read_outlines
+from hf_model.segmentation.outline import Evidence, evidence_in_lungs
+from hf_model.segmentation.weights import FILES as LUNG_FILES
 from hf_model.training.arguments import Arguments
 from hf_model.training.records import recorded_openings, refuse_finished
 
@@ -103,12 +113,14 @@ class CalibratedCheckpoint:
     Attributes:
         weights: SHA-256 of ``model.safetensors``. calibration: the scores that ``decision`` was fitted on.
         gate: the out-of-distribution detector's record of its fit.
+        adults: shares of held-out adults and children that the adult check flags, or None.
     """
 
     weights: str
     decision: Decision
     calibration: Scores
     gate: dict[str, Any]
+    adults: dict[str, Any] | None = None
 
 
 def calibrate_checkpoint(trained: TrainedModel) -> CalibratedCheckpoint:
@@ -131,14 +143,20 @@ def calibrate_checkpoint(trained: TrainedModel) -> CalibratedCheckpoint:
         )
     if (point := decision.points.get("default")) is None or point.threshold is None:
         logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
-    detector = _fit_detector(trained, weights)
+    if trained.arguments.model.lungs is not None:
+        for name in LUNG_FILES:
+            if (source := Path(trained.arguments.model.lungs) / name).is_file():
+                shutil.copyfile(source, folder / name)
+    features = _development_features(trained)
+    detector = _fit_detector(trained, weights, features)
     detector.save(folder)
+    adults = _fit_adults(trained, weights, features)
     try:
         report = export(Checkpoint.open(folder))
         logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
     except EngineUnavailable as error:
         logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
-    return CalibratedCheckpoint(weights, decision, calibration, detector.metadata)
+    return CalibratedCheckpoint(weights, decision, calibration, detector.metadata, adults)
 
 
 def _save_model(trained: TrainedModel) -> str:
@@ -189,21 +207,84 @@ def _refuse_other_decision(folder: Path, weights: str, decision: Decision) -> No
         )
 
 
-def _fit_detector(trained: TrainedModel, weights: str) -> OODDetector:
+Features = dict[str, tuple[np.ndarray, list[str]]]
+"""Rendering -> (pooled features float32 (N, D), N patients)."""
+
+
+def _development_features(trained: TrainedModel) -> Features:
+    """Features of the pictures that weights were fitted on or chosen by, in every rendering."""
+    data = trained.data
+    rows = np.concatenate([data.rows(TRAIN), data.rows(VALIDATION)])
+    patients = data.patients or data.main.names
+    features = {}
+    for name, (pixels, index) in data.renderings.items():
+        pictures = PictureRows.of_rendering(pixels.pixels, index, rows, data.main.labels)
+        if len(pictures):
+            there = rows[index[rows] >= 0]
+            features[name] = (_features(trained, pictures, f"development, {name}"), [patients[i] for i in there])
+    return features
+
+
+def _features(trained: TrainedModel, pictures: PictureRows, what: str) -> np.ndarray:
+    batches = picture_batches(pictures, trained.base.preprocessing)
+    return compute_features(trained.base.model, batches, trained.device, what)["features"].numpy()
+
+
+def _fit_detector(trained: TrainedModel, weights: str, features: Features) -> OODDetector:
     """What development radiographs look like to the network, in every rendering.
 
     The detector has to know radiographs, not patients; patients are kept apart only so that the threshold is a
     quantile of radiographs that the subspace was not fitted on.
     """
-    data, base = trained.data, trained.base
-    rows = np.concatenate([data.rows(TRAIN), data.rows(VALIDATION)])
-    patients = data.patients or data.main.names
-    features, groups = [], []
-    for name, (pixels, index) in data.renderings.items():
-        pictures = PictureRows.of_rendering(pixels.pixels, index, rows, data.main.labels)
-        batches = picture_batches(pictures, base.preprocessing)
-        seen = compute_features(base.model, batches, trained.device, f"development, {name}")
-        features.append(seen["features"].numpy())
-        groups += [patients[i] for i in rows[index[rows] >= 0]]
-    detector = OODDetector.fit(np.concatenate(features), groups=groups, seed=trained.arguments.training.seed)
+    rows, patients = zip(*features.values(), strict=True)
+    groups = [patient for part in patients for patient in part]
+    detector = OODDetector.fit(np.concatenate(rows), groups=groups, seed=trained.arguments.training.seed)
     return replace(detector, metadata=detector.metadata | {"weights_sha256": weights})
+
+
+def _fit_adults(trained: TrainedModel, weights: str, children: Features) -> dict[str, Any] | None:
+    """Fit and save the adult check if ``--adults`` was given; return what it flags of held-out patients, or None."""
+    options = trained.arguments.data
+    if options.adults is None:
+        (trained.folder / ADULTS_FILE).unlink(missing_ok=True)  # of an earlier run with other weights
+        return None
+    cache = Path(options.cache_dir) if options.cache_dir else None
+    adults = {
+        name: (_features(trained, PictureRows(pixels, np.zeros(len(pixels), np.int64)), f"adults, {name}"), patients)
+        for name, (pixels, patients) in read_adults(options.adults, trained.base.preprocessing, cache).items()
+    }
+    seed = trained.arguments.training.seed
+    fitted = AdultDiscriminant.fit(list(children.values()), list(adults.values()), seed=seed)
+    replace(fitted, metadata=fitted.metadata | {"weights_sha256": weights}).save(trained.folder)
+    record: dict[str, Any] = {"dataset": rendering_name(options.adults)}
+    for group, renderings in (("adults", adults), ("children", children)):
+        flagged = fitted.metadata[group]["held_out"]
+        record[group] = {name: proportion(*counts) for name, counts in zip(renderings, flagged, strict=False)}
+    return record
+
+
+def held_out_evidence(trained: TrainedModel) -> dict[str, dict[str, Any]] | None:
+    """Evidence in the lungs as people outlined them, of development-validation and calibration patients, by rendering.
+
+    None without ``--outlines``, or for a network without class activation maps.
+    """
+    data, options = trained.data, trained.arguments.data
+    if options.outlines is None:
+        return None
+    outlines = read_outlines(options.outlines)
+    rows = np.concatenate([data.rows(VALIDATION), data.rows(CALIBRATION)])
+    rows = np.array([row for row in rows if data.main.names[row] in outlines], dtype=np.int64)
+    engine, found = open_engine(Checkpoint.open(trained.folder)), {}
+    for name, (pixels, index) in data.renderings.items():
+        there = rows[index[rows] >= 0]
+        evidence: list[Evidence | None] = []
+        for part in np.array_split(there, len(there) // 64 + 1) if len(there) else ():
+            maps = engine.run(np.asarray(pixels.pixels[index[part]]), bulk=True).maps
+            if maps is None:
+                return None
+            names = [data.main.names[row] for row in part]
+            evidence += [evidence_in_lungs(one, outlines[name]) for one, name in zip(maps, names, strict=True)]
+        if evidence:
+            patients = data.main.names if data.patients is None else data.patients
+            found[name] = evidence_figures(evidence, data.main.labels[there], [patients[row] for row in there])
+    return found

@@ -27,6 +27,7 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine, shared_core
 from hf_model.metrics.decision import Decision
+from hf_model.metrics.evidence import evidence_figures
 from hf_model.metrics.intervals import wilson
 from hf_model.metrics.scores import Scores
 from hf_model.radiograph import Finding
@@ -39,6 +40,8 @@ REPORT = "report"
 """Folder of the run that holds pictures of the data set: not among the files that a push or promote copies."""
 FACTS = "opening.json"
 MOST_CASES = 500
+BY_FEATURES = ("unlike-training", "adult")
+"""Codes of findings that are made from the network's features."""
 
 
 @dataclass
@@ -128,23 +131,26 @@ def _predict_as_uploads(
     checkpoint = Checkpoint.open(trained.folder)
     classifier = Classifier(checkpoint, open_engine(checkpoint))
     wrong = {case["row"] for case in error_list(split.scores[split.main], decision)[:MOST_CASES]}
-    checks = {}
+    checks, evidence = {}, {}
     for name, part in pixels.items():
         main = name == split.main
         sources = trained.data.test[name].contents(part)
-        seen = []
+        seen, inside = [], []
         for row, result in enumerate(classifier.predict_batch(sources, heat_map=main)):
             if not result.ok:
                 raise ValueError(f"{result.name} of the test split could be read a moment ago: {result.reason}")
             seen.append(result.findings)
+            inside.append(result.evidence)
             if main and row in wrong:
                 picture = np.asarray(part.pixels[row])
                 split.thumbnails.append(ErrorThumbnail.draw(row, picture, result.class_activation_map))
         checks[name] = checks_record(seen)
+        if classifier.lungs is not None:
+            evidence[name] = evidence_figures(inside, part.labels, split.scores[name].patients)
         if main:
             refused = [n for n, findings in zip(part.names, seen, strict=True) if _any(findings, "refuse")]
             split.facts |= {"refused": refused, "unreadable": part.skipped}
-    split.facts["checks"] = checks
+    split.facts |= {"checks": checks, "evidence": evidence or None}
 
 
 def checks_record(seen: Sequence[Sequence[Finding]]) -> dict[str, Any]:
@@ -154,9 +160,9 @@ def checks_record(seen: Sequence[Sequence[Finding]]) -> dict[str, Any]:
     "cheap_checks" (flagged or refused by the features, by the pixels and header): {"count", "value", "interval"
     (Wilson 95 %)}, "codes": {code: pictures}}.
     """
-    by_gate = [any(finding.code == "unlike-training" for finding in findings) for findings in seen]
+    by_gate = [any(finding.code in BY_FEATURES for finding in findings) for findings in seen]
     held = [[finding for finding in findings if finding.severity != "note"] for findings in seen]
-    cheap = [any(finding.code != "unlike-training" for finding in findings) for findings in held]
+    cheap = [any(finding.code not in BY_FEATURES for finding in findings) for findings in held]
     shares = {
         "flagged": [_any(findings, "flag") for findings in seen],
         "refused": [_any(findings, "refuse") for findings in seen],

@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from generated import pictures
 from PIL import Image
+from segmentation_drawings import drawn_lungs
 from tiny_checkpoint import SIDE
 
 import hf_model
 from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph
+from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Source
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER
 from hf_model.radiograph import OODDetector, Radiograph
+from hf_model.radiograph.adults import AdultDiscriminant
+from hf_model.segmentation.checks import check_lungs
+from hf_model.segmentation.outline import evidence_in_lungs
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
@@ -199,3 +204,53 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_that_leaves_four_times_the_side(o
         assert ready.radiograph.pixels.shape == (sides, sides)
         assert ready.radiograph.original_size == (times * SIDE, times * SIDE)
         assert ready.pixels.shape == (SIDE, SIDE)
+
+
+@pytest.fixture(scope="module")
+def with_lungs(exported_folder: Path, lungs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    folder = shutil.copytree(exported_folder, tmp_path_factory.mktemp("lungs") / "tiny")
+    shutil.copytree(lungs_folder, folder, dirs_exist_ok=True)
+    return Classifier.from_pretrained(folder, cache="")
+
+
+def test_a_checkpoint_without_lungs_says_nothing_of_them(classifier: Classifier) -> None:
+    found = classifier.predict(FILES[0])
+    assert classifier.lungs is None
+    assert (found.lungs_found, found.evidence_in_lungs, found.peak_in_lungs) == (None, None, None)
+
+
+def test_lungs_are_outlined_and_the_evidence_in_them_measured(with_lungs: Classifier, openvino_engine) -> None:
+    files = [png_bytes(drawn_lungs(seed, side=2 * SIDE)[0]) for seed in range(4)]
+    for data, bulk in zip(files, with_lungs.predict_batch(files), strict=True):
+        found = with_lungs.predict(data, heat_map=False)
+        pixels = np.asarray(Image.open(io.BytesIO(data)))
+        lungs = with_lungs.lungs.lungs(pixels)
+        assert found.lungs_found == bulk.lungs_found == lungs.found
+        raw = openvino_engine.run(with_lungs.preprocessing.resize(pixels)[None]).maps[0]
+        expected = evidence_in_lungs(raw, lungs.mask)
+        assert found.evidence_in_lungs == pytest.approx(expected.share, abs=1e-5)
+        assert found.peak_in_lungs == bulk.peak_in_lungs == expected.peak_inside
+        codes = {finding.code for finding in check_lungs(lungs, pixels)}
+        assert codes <= {finding.code for finding in found.findings}
+
+
+def test_a_damaged_lung_network_is_named(exported_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported_folder, tmp_path / "tiny")
+    (folder / "lungs.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"lungs\.safetensors holds no lung network"):
+        Classifier.from_pretrained(folder, cache="")
+
+
+def test_films_that_look_like_adults_are_flagged(exported_folder: Path, tmp_path: Path, openvino_engine) -> None:
+    folder = shutil.copytree(exported_folder, tmp_path / "tiny")
+    resized = np.asarray(Image.open(io.BytesIO(FILES[0])).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    features = openvino_engine.run(resized[None]).features[0]
+    AdultDiscriminant(features, float(features @ features) / 2).save(folder)
+    flagged = Classifier.from_pretrained(folder, cache="").predict(FILES[0])
+    assert [finding.severity for finding in flagged.findings if finding.code == "adult"] == ["flag"]
+    assert flagged.withheld
+    AdultDiscriminant(-features, 0.0).save(folder)
+    assert "adult" not in {f.code for f in Classifier.from_pretrained(folder, cache="").predict(FILES[0]).findings}
+    AdultDiscriminant(features, 0.0, {"weights_sha256": "00" * 32}).save(folder)
+    with pytest.raises(CheckpointError, match=r"adults\.safetensors of tiny was fitted on other weights"):
+        Classifier.from_pretrained(folder, cache="")

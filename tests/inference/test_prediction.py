@@ -11,6 +11,7 @@ from hf_model.inference import prediction as schema
 from hf_model.inference.prediction import Failure, Prediction, Timing
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph import Finding
+from hf_model.segmentation.outline import Evidence
 
 
 def prediction(**changes) -> Prediction:
@@ -25,6 +26,8 @@ def prediction(**changes) -> Prediction:
         "model_hash": "ab" * 32,
         "engine": "openvino-f32",
         "timing": Timing(1.234, 2.0, 3.0, 6.234),
+        "lungs_found": 2,
+        "evidence": Evidence(0.8123456, True),
     }
     return Prediction.make(**{**fields, **changes})
 
@@ -32,7 +35,7 @@ def prediction(**changes) -> Prediction:
 def test_golden_json() -> None:
     """sigmoid(2) = 0.880797; anything that changes here is a new schema version."""
     assert prediction().override().to_dict() == {
-        "schema_version": "2.0",
+        "schema_version": "2.1",
         "name": "a.png",
         "refused": False,
         "needs_confirmation": False,
@@ -48,15 +51,42 @@ def test_golden_json() -> None:
         "model_hash": "ab" * 32,
         "engine": "openvino-f32",
         "timing_ms": {"decode": 1.23, "preprocess": 2.0, "model": 3.0, "total": 6.23},
+        "lungs_found": 2,
+        "evidence_in_lungs": 0.812346,
+        "peak_in_lungs": True,
     }
     assert Failure("b.txt", "not-a-picture", "b.txt is no picture.").to_dict() == {
-        "schema_version": "2.0",
+        "schema_version": "2.1",
         "name": "b.txt",
         "error": {"code": "not-a-picture", "reason": "b.txt is no picture."},
     }
 
 
-TYPES = {"string": str, "number": (int, float), "boolean": bool, "object": dict, "array": list, "null": type(None)}
+def test_without_lungs_nothing_is_said_of_them() -> None:
+    made = prediction(findings=(), lungs_found=None, evidence=None)
+    content, row = made.to_dict(), made.to_row()
+    assert [content[name] for name in ("lungs_found", "evidence_in_lungs", "peak_in_lungs")] == [None] * 3
+    assert [row.get(name, "") for name in ("lungs_found", "evidence_in_lungs", "peak_in_lungs")] == [""] * 3
+
+
+def test_columns_of_version_2_0_stay_and_new_ones_follow() -> None:
+    old = ["name", "probability", "threshold", "decision", "answer", "logit_normal", "logit_pneumonia", "refused"]
+    old += ["needs_confirmation", "findings", "error", "reason", "model_id", "model_hash"]
+    assert list(schema.CSV_COLUMNS) == [*old, "lungs_found", "evidence_in_lungs", "peak_in_lungs"]
+    row = prediction().override().to_row()
+    assert [row[name] for name in schema.CSV_COLUMNS[-3:]] == [2, "0.812346", "true"]
+    assert "evidence_in_lungs" not in prediction().to_row()  # withheld
+
+
+TYPES = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+}
 
 
 def conforms(value, rules: dict, where: str = "$") -> None:
@@ -101,6 +131,7 @@ def test_a_program_that_reads_the_answer_gets_none_for_what_is_flagged_or_refuse
         assert made.withheld
         assert [content[key] for key in ("probability", "decision", "answer", "heat_map")] == [None] * 4
         assert set(content["logits"].values()) == {None}
+        assert (content["lungs_found"], content["evidence_in_lungs"], content["peak_in_lungs"]) == (2, None, None)
     assert (flagged.needs_confirmation, refused.needs_confirmation) == (True, False)
     shown = flagged.override()
     assert (shown.withheld, shown.needs_confirmation, shown.overridden) == (False, False, True)
