@@ -36,6 +36,8 @@ RANGES = {
     "tilt_right": (-10, 45),
 }
 """Features of ``segmentation.shape`` with limits, on the picture stretched to a square."""
+SIDE = 256
+"""Pixels of the shorter side, at least, that contrast and likeness are taken of."""
 CONTRAST = (-0.4, 1.8)
 """Limits of ``contrast_inside``."""
 
@@ -56,6 +58,8 @@ def check_lungs(lungs: Lungs, pixels: np.ndarray) -> tuple[Finding, ...]:
     if view.inverted > 0.5:
         message = "The film looks inverted (bone dark instead of white); invert it and upload it again."
         return (_flag("inverted", message),)
+    step = max(1, min(pixels.shape) // SIDE)  # means of a large film need no more pixels
+    pixels = np.ascontiguousarray(pixels[::step, ::step])
     values = dict(zip(SHAPE_FEATURES, shape_features(lungs).tolist(), strict=True))
     limits = [(values[name], limit) for name, limit in RANGES.items()]
     if not all(low <= value <= high for value, (low, high) in [*limits, (contrast_inside(pixels, lungs), CONTRAST)]):
