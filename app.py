@@ -16,7 +16,7 @@ from hf_model.inference.checkpoint import Checkpoint, CheckpointError
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
-from hf_model.page import about, examples, frame, whom
+from hf_model.page import about, examples, frame
 from hf_model.page.endpoints import endpoints
 from hf_model.page.handlers import Desk, Handlers
 from hf_model.page.serving import KEPT_SECONDS, ExplainedBlocks, file_input, launch_options
@@ -52,7 +52,7 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
 
 def one_picture(handlers: Handlers) -> None:
     """Upload and answer side by side, then pictures and controls; on a phone one below the other in that order."""
-    desk, many = handlers.desk, whom.many(handlers.desk.classifier.population)
+    desk, many = handlers.desk, handlers.desk.classifier.population.plural
     reading = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):

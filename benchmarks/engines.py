@@ -11,7 +11,7 @@ import numpy as np
 
 from hf_model.config import CHECKPOINT_DIR
 from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.machine import usable_cores
+from hf_model.inference.engines.cores_and_memory import usable_cores
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Grey uint8 (1, 224, 224) -> logits (1, 2) and class activation map (1, 7, 7), float32."""
@@ -74,8 +74,8 @@ def has_onnx() -> bool:
 def write_onnx(checkpoint: Checkpoint, path: Path) -> Path:
     """The module that OpenVINO serves (gates and normalisation folded), as ONNX with one grey float input."""
     import torch
-
     from hf_model.inference.engines.precision import golden_inputs
+
     from hf_model.inference.engines.torch_engine import GreyInput, load_model, remove_neutral_gates, serving_module
 
     parts = checkpoint.preprocessing

@@ -1,15 +1,13 @@
-"""Finding the benchmarks, running them, and keeping their results in one file."""
+"""Find the benchmarks, run them, keep their results in one file, and show these as Markdown."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,17 +15,19 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import machine
+from hf_model.files import write_json
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.json"
 DATA = ROOT.parent / "shared" / "data"
+GROUPS = ("serving", "train")
 SCHEMA = 1
 COMMAND = "python -m hf_model benchmark"
 
 
-class Skipped(Exception):  # noqa: N818 - no error: a benchmark that cannot be run here says why
-    """What a benchmark needs is missing here; the message says what. A stored result stays as it is."""
+class Skipped(Exception):  # noqa: N818 - not an error: it says why a benchmark cannot be run here
+    """Something that a benchmark needs is missing here; the message says what. A stored result stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Options:
         return folder
 
 
-def discover(folder: Path = HERE) -> dict[str, ModuleType]:
-    """Every benchmark by its name, sorted: modules whose stem has a group before an underscore."""
-    stems = sorted(path.stem for path in folder.glob("*_*.py") if not path.stem.startswith("_"))
+def discover() -> dict[str, ModuleType]:
+    """Every benchmark by its name, sorted: modules called ``<group>_<what>``."""
+    stems = sorted(path.stem for group in GROUPS for path in HERE.glob(f"{group}_*.py"))
     found = {stem: importlib.import_module(f"benchmarks.{stem}") for stem in stems}
     wrong = [stem for stem, module in found.items() if getattr(module, "NAME", None) != stem]
     if wrong:
@@ -58,19 +58,18 @@ def discover(folder: Path = HERE) -> dict[str, ModuleType]:
 
 
 def chosen(names: list[str], available: dict[str, ModuleType]) -> list[str]:
-    """Names of benchmarks for names and groups (``serving`` is every ``serving_...``); all for none.
+    """Names of benchmarks for names and groups (``serving``: every ``serving_...``); all of them for an empty list.
 
-    Raises ValueError for one that fits nothing.
+    Raises ValueError for a name that fits none.
     """
-    for name in names:
-        if not any(stem == name or stem.startswith(f"{name}_") for stem in available):
+    fitting = {name: [stem for stem in available if f"{stem}_".startswith(f"{name}_")] for name in names}
+    for name, stems in fitting.items():
+        if not stems:
             raise ValueError(f"there is no benchmark {name!r}; there are {', '.join(available)}")
-    return [
-        stem for stem in available if not names or any(stem == name or stem.startswith(f"{name}_") for name in names)
-    ]
+    return [stem for stem in available if not names or any(stem in stems for stems in fitting.values())]
 
 
-def measure(module: ModuleType, *, quick: bool, data: Path = DATA, command: str) -> dict[str, Any]:
+def measure(module: ModuleType, *, quick: bool, command: str, data: Path = DATA) -> dict[str, Any]:
     """Run one benchmark; its section of the results file."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
@@ -107,22 +106,18 @@ def store(path: Path, name: str, section: dict[str, Any]) -> None:
     content = load(path)
     content["sections"][name] = section
     content["sections"] = dict(sorted(content["sections"].items()))
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_json(path, content, ensure_ascii=False)
 
 
-def run_one(name: str, *, quick: bool, output: Path | None, say: Callable[[str], None]) -> None:
+def run_one(name: str, *, quick: bool, output: Path | None) -> None:
     """Run one benchmark in this process, print its table, and store it (output None: nowhere)."""
-    from benchmarks.markdown import section_text
-
     module = discover()[name]
     try:
         section = measure(module, quick=quick, command=" ".join([COMMAND, name, *["--quick"] * quick]))
     except Skipped as reason:
-        say(f"{name}: skipped, {reason}.\n")
+        print(f"{name}: skipped, {reason}.\n", flush=True)
         return
-    say(section_text(module, section))
+    print(section_text(module, section), flush=True)
     if output is not None:
         store(output, name, section)
 
@@ -130,7 +125,7 @@ def run_one(name: str, *, quick: bool, output: Path | None, say: Callable[[str],
 def run_each(names: list[str], *, quick: bool, output: Path | None) -> list[str]:
     """Run every benchmark in a fresh process, so that none finds threads or memory as another left them.
 
-    Gives the names of those that failed, whose errors are on standard error; the others have run all the same.
+    Returns the names of those that failed, whose errors are on standard error; the others have run all the same.
     """
     failed = []
     for name in names:
@@ -139,3 +134,26 @@ def run_each(names: list[str], *, quick: bool, output: Path | None) -> list[str]
         if done.returncode:
             failed.append(name)
     return failed
+
+
+def section_text(module: ModuleType, section: dict[str, Any], *, with_machine: bool = True) -> str:
+    """Heading, machine and table of one section, as Markdown."""
+    small = " Run with few pictures (--quick): not for comparison." if section["quick"] else ""
+    where = f"\n{machine.sentence(section['machine'])}.\n" if with_machine else ""
+    head = f"### {module.TITLE}\n\n{section['date']}, `{section['command']}`.{small}\n{where}"
+    return f"{head}\n{module.table(section['result'])}\n"
+
+
+def readme_tables(results: dict[str, Any]) -> str:
+    """All stored sections as Markdown; the machine is named once for those measured on the same one."""
+    available = discover()
+    parts, shown = [], None
+    for name, section in results["sections"].items():
+        if name not in available:
+            raise ValueError(f"the results have a section {name!r} and there is no benchmarks/{name}.py; remove one")
+        where = machine.sentence(section["machine"])
+        if where != shown:
+            parts.append(f"Measured on: {where}.\n")
+            shown = where
+        parts.append(section_text(available[name], section, with_machine=False))
+    return "\n".join(parts)

@@ -16,7 +16,7 @@ SIDES = (512, 1024, 2048)
 
 def describe() -> dict[str, Any]:
     """CPU model, usable cores, the flags that matter to a network, memory (GiB), and library versions."""
-    from hf_model.inference.engines.machine import usable_cores
+    from hf_model.inference.engines.cores_and_memory import usable_cores
 
     facts = _cpu_facts(Path("/proc/cpuinfo"))
     return {
@@ -46,7 +46,7 @@ def matrix_rate(precision: str = "f32", cores: int | None = None) -> float:
     """
     import torch
 
-    from hf_model.inference.engines.machine import usable_cores
+    from hf_model.inference.engines.cores_and_memory import usable_cores
 
     types = {"f32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:

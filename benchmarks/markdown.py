@@ -1,11 +1,8 @@
-"""Results as Markdown, and README's block of them."""
+"""Markdown tables and how their cells are written: durations, ratios, rates, memory."""
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
-
-from benchmarks import machine
 
 
 def grid(header: list[str], rows: list[list[Any]]) -> str:
@@ -42,28 +39,3 @@ def rate(per_second: float) -> str:
 def mib(value: float | None) -> str:
     """``412 MiB``; empty where it was not measured."""
     return f"{value:.0f} MiB" if value else ""
-
-
-def section_text(module: ModuleType, section: dict[str, Any], *, with_machine: bool = True) -> str:
-    """Heading, machine and table of one section."""
-    small = " Tried with few pictures (--quick): no figure for a comparison." if section["quick"] else ""
-    where = f"\n{machine.sentence(section['machine'])}.\n" if with_machine else ""
-    head = f"### {module.TITLE}\n\n{section['date']}, `{section['command']}`.{small}\n{where}"
-    return f"{head}\n{module.table(section['result'])}\n"
-
-
-def readme_tables(results: dict[str, Any]) -> str:
-    """All stored sections as README shows them; the machine is named once for those measured on the same one."""
-    from benchmarks.frame import discover
-
-    available = discover()
-    parts, shown = [], None
-    for name, section in results["sections"].items():
-        if name not in available:
-            raise ValueError(f"the results have a section {name!r} and there is no benchmarks/{name}.py; remove one")
-        where = machine.sentence(section["machine"])
-        if where != shown:
-            parts.append(f"Measured on: {where}.\n")
-            shown = where
-        parts.append(section_text(available[name], section, with_machine=False))
-    return "\n".join(parts)

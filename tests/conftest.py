@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 # before any import of gradio, transformers or huggingface_hub: tests ask no network for anything
@@ -25,14 +24,6 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoded pixels of one test never serve another run of the suite."""
     monkeypatch.setenv("CHEST_XRAY_CACHE", str(tmp_path_factory.getbasetemp() / "pixels"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_precision() -> Iterator[None]:
-    """Engines in float32: which arithmetic is faster on a tiny network changes from one measurement to the next."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hf_model.inference.engines.openvino_engine.choose_precision", lambda *_: "f32")
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from transformers import EfficientNetConfig, EfficientNetForImageClassification
 from hf_model.config import ID2LABEL, LABEL2ID
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
-from hf_model.inference.export import export
+from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores

@@ -1,4 +1,4 @@
-"""``python -m hf_model benchmark``: the tables of speed, measured here. Only a clone of the repository has them."""
+"""``python -m hf_model benchmark``: the tables of speed, measured here. Run it in a clone of the repository."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
 
 def main(argv: list[str]) -> int:
     """Run the command.
 
-    Gives 0, 1 if one of several benchmarks failed, 2 for a mistake in the arguments or without a benchmarks/ folder.
+    Returns 0, 1 if one of several benchmarks failed, 2 for a mistake in the arguments or without a benchmarks/ folder.
     """
     arguments = _parser().parse_args(argv)
-    if not (ROOT / "benchmarks" / "frame.py").is_file():
-        print(
-            "benchmark: an installed package has no benchmarks/; run this in a clone of the repository.",
-            file=sys.stderr,
-        )
+    try:
+        from benchmarks import frame
+    except ModuleNotFoundError as error:
+        print(f"benchmark: {error}; run this in the root of a clone of the repository.", file=sys.stderr)
         return 2
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    from benchmarks import frame
-
     output = Path(arguments.output) if arguments.output else None if arguments.quick else frame.RESULTS
     try:
         if arguments.list:
@@ -35,7 +28,7 @@ def main(argv: list[str]) -> int:
             frame.load(output)  # a file that cannot be merged with is found before an hour of measuring
         names = frame.chosen(arguments.names, frame.discover())
         if len(names) == 1:
-            frame.run_one(names[0], quick=arguments.quick, output=output, say=_say)
+            frame.run_one(names[0], quick=arguments.quick, output=output)
         elif failed := frame.run_each(names, quick=arguments.quick, output=output):
             print(f"benchmark: {', '.join(failed)} failed; the reason stands above.", file=sys.stderr)
             return 1
@@ -55,7 +48,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few pictures; nothing is stored unless --output is given")
     parser.add_argument("--output", metavar="FILE", help="where results are merged into (benchmarks/results.json)")
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

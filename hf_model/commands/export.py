@@ -11,17 +11,20 @@ from hf_model.inference.engines.base import EngineUnavailable
 
 
 def main(argv: list[str]) -> int:
-    """Run the command. Gives 0, or 2 when the folder is no checkpoint or does not convert."""
+    """Run the command. Returns 0, or 2 when the folder is not a checkpoint or does not convert."""
     parser = argparse.ArgumentParser(
         prog="python -m hf_model export",
         description="Write openvino_model.xml and .bin into a checkpoint folder and compare them with torch.",
     )
     parser.add_argument("--checkpoint", default=str(CHECKPOINT_DIR), help="folder (default: the shipped checkpoint)")
     arguments = parser.parse_args(argv)
-    from hf_model.inference.export import export
-
     try:
+        from hf_model.inference.engines.export import export
+
         report = export(Checkpoint.open(arguments.checkpoint))
+    except ImportError as error:
+        print(f"export: it needs torch and transformers ({error}); install requirements.txt", file=sys.stderr)
+        return 2
     except (CheckpointError, EngineUnavailable, OSError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 2

@@ -49,11 +49,9 @@ def experiments(document: str) -> str:
 
 def benchmarks() -> str:
     """The stored tables of speed."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    from benchmarks import frame, markdown
+    from benchmarks import frame
 
-    return markdown.readme_tables(frame.load())
+    return frame.readme_tables(frame.load())
 
 
 def blocks() -> dict[str, str]:

@@ -27,6 +27,7 @@ from hf_model.radiograph import (
     check_radiograph,
     read_radiograph,
 )
+from hf_model.radiograph.population import UNDESCRIBED
 
 
 def gate_finding(gate: FeatureGate, features: np.ndarray) -> tuple[Finding, ...]:
@@ -103,7 +104,7 @@ class Classifier:
     """A loaded checkpoint.
 
     Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
-    (contents of metrics.json or None), population (of the training pictures, or None where it is not described), gate
+    (contents of metrics.json or None), population (of the training pictures; ``UNDESCRIBED`` where nobody says), gate
     (FeatureGate or None). Safe to use from several threads.
     """
 
@@ -113,7 +114,7 @@ class Classifier:
         self.model_id = checkpoint.model_id
         self.model_hash = checkpoint.weights_sha256
         self.metrics: dict[str, Any] | None = checkpoint.metrics
-        self.population = Population.of(checkpoint.metrics)
+        self.population: Population = Population.of(checkpoint.metrics) or UNDESCRIBED
         self.gate: FeatureGate | None = checkpoint.gate
         self.engine_name = engine.name
         self._engine = engine
@@ -142,19 +143,26 @@ class Classifier:
         return cls(checkpoint, open_engine(checkpoint, engine, cache=cache))
 
     def predict(
-        self, source: Content, *, name: str | None = None, threshold: float | None = None, heat_map: bool = True
+        self,
+        source: Content,
+        *,
+        name: str | None = None,
+        threshold: float | None = None,
+        heat_map: bool = True,
+        thumbnail: int | None = None,
     ) -> Prediction:
         """Predict one file.
 
         source: bytes, path or a Radiograph that was read before. name: what to call it. threshold: 0 to 1 (None: the
-        checkpoint's own). heat_map: False leaves the class activation map out.
+        checkpoint's own). heat_map: False leaves the class activation map out. thumbnail: longer side in pixels of the
+        radiograph that the prediction keeps for showing (None: it keeps none).
         Raises UnreadableRadiograph, whose text is for the person, and ValueError for a threshold outside 0 to 1.
         """
         limit = None if threshold is None else checked_threshold(threshold)
         ready = self._read(source, name)
         start = time.perf_counter()
         output = self._engine.run(ready.pixels[None])
-        return self._make(ready, output, 0, _milliseconds(start), limit, heat_map)
+        return self._make(ready, output, 0, _milliseconds(start), limit, heat_map, thumbnail)
 
     def predict_batch(
         self,
@@ -163,18 +171,19 @@ class Classifier:
         batch_size: int | None = None,
         threshold: float | None = None,
         heat_map: bool = True,
+        thumbnail: int | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Predict many files: one Prediction or Failure for each, in order, as they are done.
 
         sources: like ``predict``'s, or ``(name, source)``; may be a generator and is drawn from as needed.
-        batch_size: pictures per pass (None: what the engine is fastest with). Files are read in threads while the
-        engine works. Raises ValueError for a bad threshold or batch size.
+        batch_size: pictures per pass (None: what the engine is fastest with). The rest is as in ``predict``. Files are
+        read in threads while the engine works. Raises ValueError for a bad threshold or batch size.
         """
         limit = None if threshold is None else checked_threshold(threshold)
         jobs = chunks(sources, self._engine.batch_size if batch_size is None else batch_size)
 
         def work(chunk: list[Source]) -> list[Prediction | Failure]:
-            return self._chunk(chunk, limit, heat_map)
+            return self._chunk(chunk, limit, heat_map, thumbnail)
 
         return ordered(work, jobs, self._engine.workers)
 
@@ -195,7 +204,9 @@ class Classifier:
         findings = check_radiograph(radiograph) if checking is None else checking.result()
         return _Ready(radiograph, pixels, findings, decode, _milliseconds(start))
 
-    def _chunk(self, chunk: list[Source], threshold: float | None, heat_map: bool) -> list[Prediction | Failure]:
+    def _chunk(
+        self, chunk: list[Source], threshold: float | None, heat_map: bool, thumbnail: int | None
+    ) -> list[Prediction | Failure]:
         """Read a chunk, run the readable ones in one pass, and put everything back in order."""
         results: list[Prediction | Failure | _Ready] = []
         for source in chunk:
@@ -210,16 +221,21 @@ class Classifier:
         start = time.perf_counter()
         output = self._engine.run(np.stack([item.pixels for item in ready]), bulk=True)
         each = _milliseconds(start) / len(ready)
-        made = (self._make(item, output, row, each, threshold, heat_map) for row, item in enumerate(ready))
+        made = (self._make(item, output, row, each, threshold, heat_map, thumbnail) for row, item in enumerate(ready))
         return [next(made) if isinstance(item, _Ready) else item for item in results]
 
     def _make(
-        self, ready: _Ready, output: EngineOutput, row: int, model: float, threshold: float | None, heat_map: bool
+        self,
+        ready: _Ready,
+        output: EngineOutput,
+        row: int,
+        model: float,
+        threshold: float | None,
+        heat_map: bool,
+        thumbnail: int | None,
     ) -> Prediction:
         """The one place where a Prediction comes from."""
-        findings = ready.findings
-        if self.population is not None:
-            findings += self.population.findings(ready.radiograph.metadata)
+        findings = ready.findings + self.population.findings(ready.radiograph.metadata)
         if self.gate is not None and output.features is not None:
             findings += gate_finding(self.gate, output.features[row])
         drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None
@@ -233,6 +249,7 @@ class Classifier:
             model_id=self.model_id,
             model_hash=self.model_hash,
             engine=self.engine_name,
+            radiograph=None if thumbnail is None else ready.radiograph.thumbnail(thumbnail),
             timing=Timing(ready.decode, ready.preprocess, model, ready.decode + ready.preprocess + model),
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 from hf_model.config import LABELS, NORMAL, PNEUMONIA
 from hf_model.inference.heat_map import heat_map_png
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
-from hf_model.radiograph import Finding
+from hf_model.radiograph import Finding, Radiograph
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PREDICTION_VERSION = "2.0"
@@ -142,7 +142,8 @@ class Prediction:
     one that ``decision`` ("PNEUMONIA" or "NORMAL") and ``answer`` (words for a person) were made at. logits:
     ``(normal, pneumonia)``. class_activation_map: float32 (h, w) in 0..1 over the whole picture, or None when it was
     not asked for or the architecture has none. findings: what the input checks noticed. model_hash: SHA-256 of
-    ``model.safetensors``. overridden: a person or program said that flags do not matter.
+    ``model.safetensors``. overridden: a person or program said that flags do not matter. radiograph: what was read,
+    its pixels reduced for showing, or None when it was not asked for.
 
     The numbers are always there for who evaluates; whoever shows them asks ``withheld`` first, as ``to_dict`` and the
     CSV do.
@@ -162,6 +163,7 @@ class Prediction:
     timing: Timing
     rule: Decision
     overridden: bool = False
+    radiograph: Radiograph | None = None
     schema_version: str = PREDICTION_VERSION
 
     ok: ClassVar[bool] = True

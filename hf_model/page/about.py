@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.evaluation import sharing
-from hf_model.page import whom
 from hf_model.page.text import escape, interval, note, percent, rounded
-from hf_model.radiograph.population import KERMANY, Population
+from hf_model.radiograph.population import KERMANY, UNDESCRIBED, Population
 
 POINTS = (
     ("default", "model's own"),
@@ -38,7 +37,7 @@ CAPTIONS = {
 }
 
 
-def about(metrics: dict[str, Any] | None, model_id: str, population: Population | None = None) -> str:
+def about(metrics: dict[str, Any] | None, model_id: str, population: Population = UNDESCRIBED) -> str:
     """The tab's head as HTML: limits, evaluation table, data. ``metrics`` is metrics.json or None."""
     parts = [f"<p>Model <strong>{escape(model_id)}</strong>.</p>", "<h2>Limits</h2><ul>"]
     parts += [f"<li>{escape(limit)}</li>" for limit in (_whom(population), *LIMITS)]
@@ -52,9 +51,9 @@ def about(metrics: dict[str, Any] | None, model_id: str, population: Population 
     return f'<div class="cxr-about">{"".join(parts)}</div>'
 
 
-def _whom(population: Population | None) -> str:
+def _whom(population: Population) -> str:
     adults = f" {ADULTS}" if population == KERMANY else ""
-    return f"{whom.fitted(population)} {whom.outside(population)}{adults}"
+    return f"{population.trained_on} {population.out_of_scope}{adults}"
 
 
 def evaluation(name: str, record: dict[str, Any]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hf_model.config import NOT_A_DEVICE
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.metrics.held_out import Performance
-from hf_model.page import whom
 from hf_model.page.text import escape, interval, percent, rounded
-from hf_model.radiograph.population import NOT_DESCRIBED, Population
+from hf_model.radiograph.population import NOT_DESCRIBED, UNDESCRIBED, Population
 
 KIND = {LIKELY: "likely", NOT_LIKELY: "unlikely", REFER: "refer"}
 SYMBOL = {LIKELY: "▲", NOT_LIKELY: "○", REFER: "◆"}
@@ -19,12 +18,12 @@ def answer_card(
     threshold: float,
     decision: Decision,
     performance: Performance | None,
-    population: Population | None = None,
+    population: Population = UNDESCRIBED,
 ) -> str:
     """The card as HTML.
 
     answer is one of the three of ``Decision.answer``; probability and threshold are 0 to 1; performance is measured at
-    that threshold, or None for a checkpoint without held-out scores; population is the checkpoint's, or None.
+    that threshold, or None for a checkpoint without held-out scores; population is the checkpoint's.
     """
     kind = KIND[answer]
     return (
@@ -77,10 +76,10 @@ def meaning(
     threshold: float,
     decision: Decision,
     performance: Performance | None,
-    population: Population | None = None,
+    population: Population = UNDESCRIBED,
 ) -> str:
     """What the answer means, in plain words with the held-out figures, as HTML paragraphs."""
-    parts = [_why(answer, probability, threshold, decision, whom.many(population))]
+    parts = [_why(answer, probability, threshold, decision, population.plural)]
     if performance is None:
         parts.append("This checkpoint carries no held-out scores, so nothing is known of its errors.")
     else:
@@ -100,18 +99,18 @@ def meaning(
     return "".join(f"<p>{part}</p>" for part in parts)
 
 
-def _holds(decision: Decision, population: Population | None) -> str:
+def _holds(decision: Decision, population: Population) -> str:
     """For whom the probability holds: who was calibrated on, which after a recalibration are other pictures."""
     if decision.provenance.get("recalibrated"):
         name = escape(str(decision.provenance.get("dataset") or "local pictures"))
         shown = f"The probability was refitted on {name}"
-    elif population is not None:
+    elif population.described:
         shown = f"The probability holds for {escape(population.patients)} as in the training data"
     else:
         shown = f"{NOT_DESCRIBED} The probability holds for its calibration pictures"
     return (
         f"{shown}, of whom {rounded(decision.prevalence)} have pneumonia. Set your own pre-test probability below. "
-        f"{whom.outside(population)}"
+        f"{population.out_of_scope}"
     )
 
 

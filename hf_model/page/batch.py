@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from hf_model.inference.prediction import Failure, Prediction, write_csv, write_json
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.page.answer import KIND, SYMBOL
-from hf_model.page.pictures import THUMBNAIL_SIDE, thumbnail
+from hf_model.page.pictures import THUMBNAIL_SIDE, data_uri
 from hf_model.page.text import escape, percent, rounded
 from hf_model.page.uploads import Item
-from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 if TYPE_CHECKING:
     from hf_model.inference.classifier import Classifier
@@ -79,20 +78,23 @@ def run(
             item = drawn.popleft()
             yield Row(Failure(item.name, item.code, item.reason))
 
-    results = classifier.predict_batch(sources(), batch_size=BATCH_SIZE, threshold=threshold, heat_map=heat_map)
+    results = classifier.predict_batch(
+        sources(),
+        batch_size=BATCH_SIZE,
+        threshold=threshold,
+        heat_map=heat_map,
+        thumbnail=THUMBNAIL_SIDE if thumbnails else None,
+    )
     for result in results:
         yield from unread()
-        item = drawn.popleft()
-        row = Row(result, _thumbnail(item) if thumbnails and result.ok else "")
+        drawn.popleft()
+        shown = ""
+        if thumbnails and result.ok:
+            shown = data_uri(result.radiograph.pixels, "WEBP")
+            result = replace(result, radiograph=None)  # thousands of rows are held in memory for an hour
+        row = Row(result, shown)
         yield row.override() if override else row
     yield from unread()
-
-
-def _thumbnail(item: Item) -> str:
-    try:
-        return thumbnail(read_radiograph(item.data, name=item.name, target_side=THUMBNAIL_SIDE).pixels)
-    except UnreadableRadiograph:
-        return ""
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from hf_model.page import whom
 from hf_model.page.batch import run
 from hf_model.page.uploads import discard, expand, take
 from hf_model.radiograph import UnreadableRadiograph
@@ -90,9 +89,9 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
             discard(_paths(files))
 
     words = {
-        "one": whom.one(classifier.population),
-        "many": whom.many(classifier.population),
-        "population": whom.fitted(classifier.population),
+        "one": classifier.population.singular,
+        "many": classifier.population.plural,
+        "population": classifier.population.trained_on,
     }
     for endpoint in (predict, predict_batch):
         for key, value in words.items():

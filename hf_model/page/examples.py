@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_model.page.pictures import data_uri, shrink
+from hf_model.page.pictures import data_uri
 from hf_model.page.text import escape
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
@@ -50,9 +50,10 @@ def buttons(paths: Sequence[Path]) -> str:
     """A row of thumbnails as buttons, "" without paths."""
     if not paths:
         return ""
+    thumbnails = [read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels for path in paths]
     drawn = "".join(
         f'<button type="button" data-example="{number}" aria-label="Example {number + 1}: {escape(path.stem)}">'
-        f'<img src="{data_uri(shrink(read_radiograph(path, target_side=SIDE).pixels, SIDE), "WEBP")}" alt=""></button>'
-        for number, path in enumerate(paths)
+        f'<img src="{data_uri(pixels, "WEBP")}" alt=""></button>'
+        for number, (path, pixels) in enumerate(zip(paths, thumbnails, strict=True))
     )
     return f'<p class="cxr-caption">Or try an example</p><div class="cxr-thumbs">{drawn}</div>'

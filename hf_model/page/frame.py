@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from hf_model.config import MAX_BATCH_FILES, MAX_UPLOAD_BYTES, NOT_A_DEVICE
-from hf_model.page import whom
 from hf_model.page.text import escape
 from hf_model.radiograph.population import Population
 
 TITLE = "Chest X-ray pneumonia"
 
 
-def header(population: Population | None) -> str:
+def header(population: Population) -> str:
     """Title and the standing line."""
-    whose = "a child's" if whom.one(population) == "child" else "a"
+    whose = "a child's" if population.singular == "child" else "a"
     return f'<header class="cxr-head"><h1>Pneumonia on {whose} chest X‑ray?</h1><p>{escape(NOT_A_DEVICE)}</p></header>'
 
 
-def welcome(figures: str, population: Population | None) -> str:
+def welcome(figures: str, population: Population) -> str:
     """What the answer's place shows before the first picture; ``figures`` is one sentence or ""."""
-    about = f"{figures} {whom.fitted(population)} {whom.outside(population)}".strip()
+    about = f"{figures} {population.trained_on} {population.out_of_scope}".strip()
     return (
         '<section class="cxr-welcome"><h2>Add one frontal chest X-ray to get an answer</h2>'
         "<ol><li>An answer in words: pneumonia likely, not likely, or refer to a radiologist.</li>"

@@ -12,14 +12,14 @@ import numpy as np
 
 from hf_model.inference.prediction import Prediction
 from hf_model.metrics.held_out import HeldOut, Performance, recorded
-from hf_model.page import batch, whom
+from hf_model.page import batch
 from hf_model.page.answer import answer_card
 from hf_model.page.batch import batch_view, progress_view
-from hf_model.page.pictures import SHOWN_SIDE, shrink, viewer
+from hf_model.page.pictures import SHOWN_SIDE, viewer
 from hf_model.page.pretest import pretest_panel
 from hf_model.page.text import definition_list, escape, note, percent
 from hf_model.page.uploads import count_items, discard, expand, take
-from hf_model.radiograph import Radiograph, UnreadableRadiograph, read_radiograph
+from hf_model.radiograph import Radiograph, UnreadableRadiograph
 
 if TYPE_CHECKING:
     from hf_model.inference.classifier import Classifier
@@ -77,16 +77,14 @@ class Desk:
 
     def read(self, name: str, data: bytes, threshold: float) -> Reading:
         """Read, check and classify one file; UnreadableRadiograph if it holds no radiograph."""
-        prediction = self.classifier.predict(data, name=name, threshold=threshold, heat_map=True)
-        # For showing only, so a fraction of the size will do; the model has its own copy, decoded in full.
-        radiograph = read_radiograph(data, name=name, target_side=SHOWN_SIDE // 2)
-        return Reading(prediction, shrink(radiograph.pixels), _facts(radiograph, len(data)))
+        prediction = self.classifier.predict(data, name=name, threshold=threshold, thumbnail=SHOWN_SIDE)
+        return Reading(prediction, prediction.radiograph.pixels, _facts(prediction.radiograph, len(data)))
 
     def answer(self, reading: Reading) -> str:
         """The card, or why there is none."""
         prediction, reasons = reading.prediction, _reasons(reading)
         if reading.blocked == "refuse":
-            film = f"Upload a frontal chest film of a {whom.one(self.classifier.population)}, upright and not inverted."
+            film = f"Upload a frontal chest film of a {self.classifier.population.singular}, upright and not inverted."
             return note("stop", "No answer: this picture cannot be used", *reasons, film)
         if reading.blocked == "flag":
             return note(
@@ -118,7 +116,7 @@ class Desk:
             self.decision,
             performance,
             prediction.answer,
-            whom.many(self.classifier.population),
+            self.classifier.population.plural,
         )
 
     def pictures(self, reading: Reading) -> str:

@@ -17,27 +17,12 @@ HEAT_SIDE = 256
 THUMBNAIL_SIDE = 64
 
 
-def shrink(pixels: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
-    """Grey uint8 (H, W) -> uint8 (h, w) with the longer side at most ``side``, proportions kept."""
-    height, width = pixels.shape
-    scale = side / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
-
-
 def data_uri(pixels: np.ndarray, kind: str = "PNG") -> str:
     """uint8 (H, W), (H, W, 3) or (H, W, 4) -> ``data:image/…``. PNG loses nothing; WEBP is for thumbnails."""
     buffer = io.BytesIO()
     options = {"compress_level": 3} if kind == "PNG" else {"quality": 70}
     Image.fromarray(pixels).save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def thumbnail(pixels: np.ndarray) -> str:
-    """Grey uint8 (H, W) -> data URI of at most 64 px, about 1 kB."""
-    return data_uri(shrink(pixels, THUMBNAIL_SIDE), "WEBP")
 
 
 def heat_layer(heat: np.ndarray) -> np.ndarray:

@@ -60,9 +60,34 @@ class Population:
             ) from error
 
     @property
+    def described(self) -> bool:
+        """False for ``UNDESCRIBED`` alone."""
+        return bool(self.text)
+
+    @property
     def children(self) -> bool:
         """True if all were under age."""
         return self.age_years is not None and self.age_years[1] < ADULT
+
+    @property
+    def singular(self) -> str:
+        """What to call one of them: "child" or "patient"."""
+        return "child" if self.children else "patient"
+
+    @property
+    def plural(self) -> str:
+        """What to call several of them: "children" or "patients"."""
+        return "children" if self.children else "patients"
+
+    @property
+    def trained_on(self) -> str:
+        """One sentence on what the weights were trained on."""
+        return f"Trained on {self.text}." if self.described else NOT_DESCRIBED
+
+    @property
+    def out_of_scope(self) -> str:
+        """One sentence on everybody else."""
+        return f"No figure here speaks for {'adults' if self.children else 'patients of another kind'}."
 
     def to_dict(self) -> dict[str, Any]:
         """As metrics.json holds it."""
@@ -81,6 +106,8 @@ class Population:
         return tuple(found)
 
 
+UNDESCRIBED = Population(patients="patients", text="")
+"""Stands for the population of a checkpoint that describes none, so that sentences can be made of it."""
 KERMANY = Population(
     patients="children aged one to five",
     text="frontal (AP) films of children aged one to five from one hospital in Guangzhou",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 SEVERITIES = ("refuse", "flag", "note")
 
@@ -64,3 +65,13 @@ class Radiograph:
     bit_depth: int = 8
     findings: tuple[Finding, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def thumbnail(self, side: int) -> Radiograph:
+        """A copy for showing: the longer side of its pixels at most ``side``, proportions kept, never enlarged."""
+        height, width = self.pixels.shape
+        scale = side / max(height, width)
+        if scale >= 1:
+            return self
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = Image.fromarray(self.pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return replace(self, pixels=np.asarray(small))

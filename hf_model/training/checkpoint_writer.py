@@ -14,7 +14,7 @@ from hf_model.files import write_json
 from hf_model.hub.card import write_card
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.export import export
+from hf_model.inference.engines.export import export
 from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.full_record import full_record

@@ -13,7 +13,7 @@ import time
 import torch
 from torch import nn
 
-from hf_model.inference.engines.machine import keep_freed_memory
+from hf_model.inference.engines.cores_and_memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,6 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine, shared_core
-from hf_model.inference.engines.precision import BRAIN, SINGLE
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.intervals import wilson
 from hf_model.metrics.scores import Scores
@@ -106,7 +105,7 @@ def _engines(
 
 def _precisions() -> tuple[str, ...]:
     capabilities = shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return (SINGLE, BRAIN) if BRAIN.upper() in capabilities else (SINGLE,)
+    return ("f32", "bf16") if "BF16" in capabilities else ("f32",)
 
 
 def _run(engine: OpenVinoEngine, pixels: np.ndarray, reference: Scores) -> Scores:

@@ -149,18 +149,18 @@ def test_numbers_and_grid() -> None:
 
 def test_readme_s_tables_name_the_machine_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame, "discover", lambda: {"serving_x": MODULE, "serving_y": MODULE})
-    text = markdown.readme_tables({"schema": 1, "sections": {"serving_x": SECTION, "serving_y": SECTION}})
+    text = frame.readme_tables({"schema": 1, "sections": {"serving_x": SECTION, "serving_y": SECTION}})
     assert text.startswith("Measured on: A processor, 2 cores")
     assert text.count("Measured on") == 1
     assert text.count("### A title") == 2
     assert text.endswith("value 3\n")
     with pytest.raises(ValueError, match="have a section 'gone'"):
-        markdown.readme_tables({"sections": {"gone": SECTION}})
+        frame.readme_tables({"sections": {"gone": SECTION}})
 
 
 def test_quick_results_are_marked() -> None:
-    assert "--quick" in markdown.section_text(MODULE, {**SECTION, "quick": True})
-    assert "--quick" not in markdown.section_text(MODULE, SECTION)
+    assert "--quick" in frame.section_text(MODULE, {**SECTION, "quick": True})
+    assert "--quick" not in frame.section_text(MODULE, SECTION)
 
 
 def test_multiply_adds_are_those_of_the_plain_model_without_gates_and_two_channels() -> None:
@@ -211,20 +211,22 @@ def test_command_line(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyP
     stored = json.loads(output.read_text())["sections"]["serving_x"]
     assert (stored["result"], stored["quick"]) == ({"value": 4}, True)
     assert stored["command"] == "python -m hf_model benchmark serving_x --quick"
-    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setitem(sys.modules, "benchmarks", None)  # None: importing it fails, as in an installed package
     assert benchmark.main(["serving"]) == 2
     assert "clone of the repository" in capsys.readouterr().err
 
 
-def test_one_that_is_skipped_leaves_the_stored_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_one_that_is_skipped_leaves_the_stored_section(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     def run(options: frame.Options) -> dict:
         raise frame.Skipped("no data here")
 
     monkeypatch.setattr(frame, "discover", lambda: {"serving_x": SimpleNamespace(**vars(MODULE), run=run)})
-    output, said = tmp_path / "results.json", []
+    output = tmp_path / "results.json"
     frame.store(output, "serving_x", SECTION)
-    frame.run_one("serving_x", quick=False, output=output, say=said.append)
-    assert said == ["serving_x: skipped, no data here.\n"]
+    frame.run_one("serving_x", quick=False, output=output)
+    assert capsys.readouterr().out == "serving_x: skipped, no data here.\n\n"
     assert frame.load(output)["sections"] == {"serving_x": SECTION}
 
 

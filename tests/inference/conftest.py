@@ -9,9 +9,9 @@ import pytest
 from inference_checkpoints import build, decision
 
 from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.export import export
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 from hf_model.inference.engines.torch_engine import TorchEngine
-from hf_model.inference.export import export
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def checkpoint(exported_folder: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def openvino_engine(checkpoint: Checkpoint) -> OpenVinoEngine:
-    return OpenVinoEngine(checkpoint, cache="", precision="f32")
+    return OpenVinoEngine(checkpoint, cache="")
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,9 @@ from transformers import (
 
 from hf_model.config import ID2LABEL, LABEL2ID
 from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.export import convert, export
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 from hf_model.inference.engines.torch_engine import TorchEngine
-from hf_model.inference.export import convert, export
 from hf_model.radiograph import Preprocessing
 
 PICTURES = pictures(5)
@@ -109,7 +108,7 @@ def test_removing_neutral_gates_changes_nothing(tmp_path: Path) -> None:
     blocks = len(AutoModelForImageClassification.from_pretrained(folder).efficientnet.encoder.blocks)
     assert removed == blocks > 0
     assert not [op for op in graph.get_ordered_ops() if op.get_type_name() == "Sigmoid"]
-    engine = OpenVinoEngine(Checkpoint.open(folder), graph=graph, cache="", precision="f32")
+    engine = OpenVinoEngine(Checkpoint.open(folder), graph=graph, cache="")
     np.testing.assert_allclose(engine.run(PICTURES).logits, plain_logits(folder), atol=1e-5)
 
 
@@ -118,7 +117,7 @@ def test_gates_that_do_something_stay(tmp_path: Path) -> None:
     checkpoint = Checkpoint.open(folder)
     graph, removed = convert(checkpoint)
     assert removed == 0
-    engine = OpenVinoEngine(checkpoint, graph=graph, cache="", precision="f32")
+    engine = OpenVinoEngine(checkpoint, graph=graph, cache="")
     np.testing.assert_allclose(engine.run(PICTURES).logits, plain_logits(folder), atol=1e-4)
 
 
@@ -140,7 +139,7 @@ def test_channels_of_different_mean_are_not_folded(tmp_path: Path) -> None:
     folder = build(tmp_path / "imagenet")
     Preprocessing(SIDE, SIDE, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)).save(folder)
     checkpoint = Checkpoint.open(folder)
-    engine = OpenVinoEngine(checkpoint, graph=convert(checkpoint)[0], cache="", precision="f32")
+    engine = OpenVinoEngine(checkpoint, graph=convert(checkpoint)[0], cache="")
     np.testing.assert_allclose(engine.run(PICTURES).logits, plain_logits(folder), atol=1e-4)
 
 
@@ -164,26 +163,12 @@ def test_other_architectures(tmp_path: Path, kind: str, has_map: bool) -> None:
     checkpoint = Checkpoint.open(folder)
     for engine in (
         TorchEngine(checkpoint, device="cpu"),
-        OpenVinoEngine(checkpoint, graph=convert(checkpoint)[0], cache="", precision="f32"),
+        OpenVinoEngine(checkpoint, graph=convert(checkpoint)[0], cache=""),
     ):
         output = engine.run(PICTURES)
         np.testing.assert_allclose(output.logits, plain_logits(folder), atol=1e-4)
         assert (output.maps is not None) is has_map
         assert output.features.shape[0] == 5
-
-
-def test_half_the_bytes_in_torch(checkpoint: Checkpoint, torch_engine: TorchEngine) -> None:
-    engine = TorchEngine(checkpoint, device="cpu", precision="bf16")
-    assert engine.name == "torch-bf16"
-    output = engine.run(PICTURES)
-    assert output.logits.dtype == np.float32
-    scale = np.abs(torch_engine.run(PICTURES).logits).max()
-    assert 0 < np.abs(output.logits - torch_engine.run(PICTURES).logits).max() < 0.1 * max(scale, 1)
-
-
-def test_unknown_precision_is_refused(checkpoint: Checkpoint) -> None:
-    with pytest.raises(EngineUnavailable, match="no precision 'f8'"):
-        TorchEngine(checkpoint, device="cpu", precision="f8")
 
 
 def test_pictures_of_another_size_are_refused(openvino_engine: OpenVinoEngine) -> None:

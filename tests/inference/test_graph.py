@@ -1,10 +1,11 @@
-"""Exports that do not belong to their weights, the choice of engine, precision and the machine's limits."""
+"""The exported graph: stale and damaged ones, the cache of compiled models, and the choice of engine."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -15,11 +16,10 @@ from inference_checkpoints import SIDE, build, pictures
 
 from hf_model.commands import export
 from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines import machine
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
+from hf_model.inference.engines.export import golden_inputs
 from hf_model.inference.engines.openvino_engine import GRAPH_FILE, GRAPH_WEIGHTS, OpenVinoEngine, StaleExport
-from hf_model.inference.engines.precision import choose_precision, golden_inputs
 from hf_model.radiograph import Preprocessing
 
 PICTURES = pictures(2)
@@ -57,19 +57,6 @@ def test_processes_wait_for_one_another_at_the_cache(checkpoint, tmp_path: Path)
     other.join(60)
     assert made[0].name == "openvino-f32"
     assert list(tmp_path.glob("*.blob"))
-
-
-def test_an_engine_measures_its_precision(checkpoint, monkeypatch) -> None:
-    from hf_model.inference.engines import openvino_engine
-
-    seen = []
-    monkeypatch.setattr(openvino_engine, "choose_precision", lambda *a: seen.append(a) or choose_precision(*a))
-    engine = OpenVinoEngine(checkpoint, cache="")
-    assert engine.name in ("openvino-f32", "openvino-bf16")
-    (load, capabilities, inputs, temperature) = seen[0]
-    assert (inputs.shape[1:], temperature) == ((64, 64), checkpoint.decision.temperature)
-    assert load("f32")(inputs[:1]).shape == (1, 2)
-    assert "FP32" in capabilities
 
 
 @pytest.mark.parametrize(
@@ -125,6 +112,18 @@ def test_export_of_a_folder_that_is_no_checkpoint(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().err.startswith("export: ")
 
 
+def test_without_torch_a_checkpoint_that_has_no_graph_names_what_is_missing(
+    plain_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("export", "torch_engine"):  # None: importing it fails, as without torch
+        monkeypatch.setitem(sys.modules, f"hf_model.inference.engines.{module}", None)
+    checkpoint = Checkpoint.open(plain_folder)
+    with pytest.raises(EngineUnavailable, match="tiny has no OpenVINO graph, and making one needs torch"):
+        open_engine(checkpoint, "openvino", cache="")
+    with pytest.raises(EngineUnavailable, match="torch cannot be imported"):
+        open_engine(checkpoint, cache="")
+
+
 def test_unknown_engines_are_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match="there is no engine 'tensorrt'; use one of auto, openvino, torch"):
         open_engine(checkpoint, "tensorrt")
@@ -139,61 +138,9 @@ def test_the_compiled_model_is_kept_in_the_cache(checkpoint: Checkpoint, tmp_pat
     np.testing.assert_array_equal(first.run(PICTURES).logits, second.run(PICTURES).logits)
 
 
-def fake_loader(seconds: dict[str, float], shift: float, loaded: list[str], monkeypatch: pytest.MonkeyPatch):
-    """Models that take so long on a clock of their own and whose logits differ by ``shift``."""
-    now = [0.0]
-    monkeypatch.setattr("hf_model.inference.engines.precision.time.perf_counter", lambda: now[0])
-
-    def load(precision: str):
-        loaded.append(precision)
-
-        def run(picture: np.ndarray) -> np.ndarray:
-            now[0] += seconds[precision]
-            return np.array([[0.0, shift if precision == "bf16" else 0.0]], np.float32)
-
-        return run
-
-    return load
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "seconds", "shift", "expected"),
-    [
-        (["FP32", "INT8"], 0.5, 0.0, "f32"),
-        (["FP32", "BF16"], 0.5, 0.03, "bf16"),
-        (["FP32", "BF16"], 0.95, 0.0, "f32"),
-        (["FP32", "BF16"], 0.5, 0.05, "f32"),
-        (["FP32", "BF16"], 0.5, float("nan"), "f32"),
-    ],
-)
-def test_precision_is_measured(capabilities, seconds, shift, expected, monkeypatch) -> None:
-    """At 0.5 the probability moves by a quarter of the logit: 0.03 is within 0.01, and 0.05 is not."""
-    loaded: list[str] = []
-    load = fake_loader({"f32": 1.0, "bf16": seconds}, shift, loaded, monkeypatch)
-    assert choose_precision(load, capabilities, golden_inputs(16, 16)) == expected
-    assert ("bf16" in loaded) is ("BF16" in capabilities)
-
-
-@pytest.mark.parametrize(("temperature", "expected"), [(0.7, "f32"), (0.8, "bf16"), (2.0, "bf16")])
-def test_the_calibration_s_temperature_counts(temperature: float, expected: str, monkeypatch) -> None:
-    """A margin of 0.03 is 0.03 / T log-odds and at most a quarter of that in probability: 0.0107, 0.0094, 0.0038."""
-    load = fake_loader({"f32": 1.0, "bf16": 0.5}, 0.03, [], monkeypatch)
-    assert choose_precision(load, ["BF16"], golden_inputs(16, 16), temperature) == expected
-
-
-def test_probabilities_near_one_hide_no_shift(monkeypatch) -> None:
-    load = fake_loader({"f32": 1.0, "bf16": 0.5}, 0.05, [], monkeypatch)
-    sure = {precision: load(precision) for precision in ("f32", "bf16")}
-
-    def far(precision: str):
-        return lambda picture: sure[precision](picture) + np.array([[-20.0, 0.0]], np.float32)
-
-    assert choose_precision(far, ["BF16"], golden_inputs(16, 16)) == "f32"
-
-
 def test_the_engine_sets_its_precision_on_purpose(openvino_engine: OpenVinoEngine) -> None:
-    request = openvino_engine._quick.get()
-    openvino_engine._quick.put(request)
+    request = openvino_engine._single.get()
+    openvino_engine._single.put(request)
     compiled = request.get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     assert compiled.get_property("NUM_STREAMS") == 1
@@ -205,18 +152,6 @@ def test_golden_inputs_are_always_the_same() -> None:
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first, second)
     assert first.std(axis=(1, 2)).min() > 10
-
-
-@pytest.mark.parametrize(
-    ("content", "cores"),
-    [("200000 100000\n", 2), ("50000 100000\n", 1), ("250000 100000", 3), ("max 100000\n", 8), ("rubbish", 8)],
-)
-def test_cores_follow_the_quota_of_the_container(tmp_path: Path, monkeypatch, content: str, cores: int) -> None:
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
-    limit = tmp_path / "cpu.max"
-    limit.write_text(content)
-    assert machine.usable_cores(limit) == cores
-    assert machine.usable_cores(tmp_path / "absent") == 8
 
 
 def test_a_home_that_cannot_be_written_means_no_cache(

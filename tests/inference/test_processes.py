@@ -13,7 +13,6 @@ from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 from hf_model.commands.predict import main
-from hf_model.inference.engines.machine import usable_cores
 from hf_model.inference.processes import launched, own_share, part_name
 
 ROOT = Path(__file__).parents[2]
@@ -76,11 +75,3 @@ def test_several_processes_need_an_output(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_parts_keep_folder_and_suffix() -> None:
     assert part_name("out/results.json", 1, 4) == str(Path("out/results-1-of-4.json"))
-
-
-def test_processes_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    absent = tmp_path / "absent"
-    for processes, cores in (("1", 8), ("2", 4), ("3", 2), ("16", 1), ("many", 8)):
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-        assert usable_cores(absent) == cores

@@ -62,9 +62,8 @@ def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory, files: Files) ->
 
 @pytest.fixture(scope="session")
 def classifier(checkpoint_folder: Path) -> Classifier:
-    # f32 on purpose: "auto" measures, and on a busy machine may take the arithmetic that it did not take before
     checkpoint = Checkpoint.open(checkpoint_folder)
-    return Classifier(checkpoint, OpenVinoEngine(checkpoint, cache="", precision="f32"))
+    return Classifier(checkpoint, OpenVinoEngine(checkpoint, cache=""))
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from hf_model.inference.heat_map import overlay
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
 from hf_model.metrics.held_out import Performance, Rate
 from hf_model.page.answer import answer_card
-from hf_model.page.pictures import heat_layer, shrink, viewer
+from hf_model.page.pictures import heat_layer, viewer
 from hf_model.page.text import interval, percent, rounded
-from hf_model.radiograph.population import KERMANY
+from hf_model.radiograph.population import KERMANY, UNDESCRIBED
 
 PROOF = {"target": 0.9, "confidence": 0.9, "patients": 90, "patients_needed": 22, "errors": 1, "allowed_errors": 3}
 
@@ -66,7 +66,7 @@ def test_band_follows_a_threshold_beyond_it() -> None:
 
 
 def test_card_speaks_of_the_checkpoints_own_population() -> None:
-    known, unknown = (answer_card(LIKELY, 0.9, 0.4, decision(), None, whose) for whose in (KERMANY, None))
+    known, unknown = (answer_card(LIKELY, 0.9, 0.4, decision(), None, whose) for whose in (KERMANY, UNDESCRIBED))
     assert "holds for children aged one to five as in the training data, of whom 74\u00a0% have pneumonia" in known
     assert "No figure here speaks for adults." in known
     assert "The population is not described by this checkpoint." in unknown
@@ -124,8 +124,3 @@ def test_viewer_shows_original_and_overlay_and_escapes_the_name() -> None:
     assert "Strongest in the lower left of the picture." in html
     assert len(re.findall(r'src="data:image/png;base64,', html)) == 3
     assert "cxr-heat" not in viewer(phantom.chest(size=(220, 192)), None, "a.png")
-
-
-def test_shrink_keeps_proportions_and_never_enlarges() -> None:
-    assert shrink(np.zeros((3000, 2000), np.uint8), 1024).shape == (1024, 683)
-    assert shrink(np.zeros((300, 200), np.uint8), 1024).shape == (300, 200)

@@ -20,6 +20,7 @@ import app
 from hf_model.inference.classifier import Classifier
 from hf_model.page.serving import HEADERS, has_mcp
 from hf_model.radiograph import Radiograph, read_radiograph
+from hf_model.radiograph.population import UNDESCRIBED
 
 ROOT = Path(__file__).parents[2]
 # Serves as `python app.py` does, and then says which heavy modules are there.
@@ -70,7 +71,7 @@ def test_age_and_view_are_judged_by_the_checkpoints_population(classifier: Class
     assert {(finding.code, finding.severity) for finding in found.findings} >= {("age", "flag"), ("view-pa", "note")}
     assert found.needs_confirmation
     other = copy.copy(classifier)
-    other.population = None
+    other.population = UNDESCRIBED
     assert not {"age", "view-pa"} & {finding.code for finding in other.predict(adult).findings}
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import gradio as gr
+import PIL.Image
 import pytest
 
 from hf_model.inference.classifier import Classifier
@@ -54,6 +55,25 @@ def test_upload_gives_the_answer_and_is_deleted(
     sweep(monkeypatch)
     assert not path.exists()
     assert not path.parent.exists()
+
+
+def test_a_file_is_decoded_once(
+    handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    opened = PIL.Image.open
+
+    def counting(*arguments: object, **options: object) -> object:
+        decoded.append(1)
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(PIL.Image, "open", counting)
+    assert read(handlers, files.sick, upload_folder)[READING].pixels.shape == (480, 550)
+    assert len(decoded) == 1
+    paths = [str(uploaded(getattr(files, name), upload_folder)) for name in ("sick", "clear", "blank")]
+    rows = list(handlers.batch(paths))[-1][0]
+    assert all(row.thumbnail for row in rows)
+    assert len(decoded) == 4
 
 
 def test_threshold_moves_without_the_model(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.radiograph.population import KERMANY, Population, known
+from hf_model.radiograph.population import KERMANY, UNDESCRIBED, Population, known
 
 COUNTS = {"train": {"NORMAL": 1341, "PNEUMONIA": 3875}, "test": {"NORMAL": 234, "PNEUMONIA": 390}}
 ADULTS = {"patients": "adults", "text": "PA films of adults", "age_years": [18, 90], "view": "PA", "hospital": None}
@@ -48,3 +48,17 @@ def test_findings_follow_the_described_population():
     assert Population("somebody", "films of somebody").findings({"view_position": "PA", "age_years": 3.0}) == ()
     assert [found.code for found in KERMANY.findings({"age_years": 6.0})] == ["age"]
     assert KERMANY.findings({"age_years": 5.99, "view_position": "LL"}) == ()
+
+
+def test_sentences_name_children_patients_or_nobody():
+    assert (KERMANY.singular, KERMANY.plural) == ("child", "children")
+    assert KERMANY.out_of_scope == "No figure here speaks for adults."
+    adults = Population.of({"data": {"population": ADULTS}})
+    assert (adults.singular, adults.plural, adults.trained_on) == (
+        "patient",
+        "patients",
+        "Trained on PA films of adults.",
+    )
+    assert adults.out_of_scope == UNDESCRIBED.out_of_scope == "No figure here speaks for patients of another kind."
+    assert UNDESCRIBED.trained_on == "The population is not described by this checkpoint."
+    assert (KERMANY.described, UNDESCRIBED.described) == (True, False)

@@ -269,3 +269,11 @@ def test_reading_a_picture_imports_neither_pydicom_nor_torch(tmp_path, film, enc
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("size", "shown"), [((3000, 2000), (1024, 683)), ((300, 200), (300, 200))])
+def test_thumbnail_keeps_proportions_and_facts_and_never_enlarges(size, shown):
+    film = Radiograph(np.zeros(size, np.uint8), "a.png", "PNG", size[::-1])
+    small = film.thumbnail(1024)
+    assert small.pixels.shape == shown
+    assert small.original_size == size[::-1]
