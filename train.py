@@ -19,8 +19,9 @@ from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
 from hf_model.modeling.base import load_base_model
+from hf_model.modeling.features import PictureRows
 from hf_model.training.arguments import parse_arguments
-from hf_model.training.batches import AugmentedRows, TrainingRows, plain_rows
+from hf_model.training.batches import AugmentedRows, TrainingRows
 from hf_model.training.checkpoint_writer import fix_checkpoint, write_outputs
 from hf_model.training.finalize import Finisher
 from hf_model.training.leakage import refuse_leakage
@@ -66,7 +67,7 @@ def train(argv: list[str]) -> str:
     # 4. Head on a frozen backbone, then the upper blocks; the best state by development-validation in all renderings
     #    and one augmented view.
     chosen_by = data.rows(VALIDATION)
-    validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
+    validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),

@@ -1,4 +1,4 @@
-"""The candidates that serve one 224 px picture: ours, plain transformers, and those that were tried and not taken."""
+"""Candidates for serving one 224 px picture: ours, transformers as it is, and those that were tried and not taken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONNX, INT8 = "ONNX Runtime f32", "OpenVINO int8"
 
 
 def eager(checkpoint: Checkpoint) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[np.ndarray], Any]]:
-    """The plain model: ``(call, prepare)``; prepare makes the normalised tensor, so that call is only the model."""
+    """The transformers model: ``(call, prepare)``; prepare makes the normalised tensor, so call is only the model."""
     import torch
     from transformers import AutoModelForImageClassification
 
@@ -38,7 +38,7 @@ def eager(checkpoint: Checkpoint) -> tuple[Callable[[Any], tuple[Any, Any]], Cal
 
 
 def openvino(checkpoint: Checkpoint, precision: str) -> Run:
-    """The serving engine with a fixed precision."""
+    """The serving engine (f32), or the same graph in bf16, which is not served."""
     from hf_model.inference.engines.openvino_engine import OpenVinoEngine
 
     return _run(OpenVinoEngine(checkpoint, cache="", precision=precision))
@@ -61,9 +61,9 @@ def _run(engine: Any) -> Run:
 
 def has_bf16() -> bool:
     """True where OpenVINO lists bf16 among what this CPU is built for."""
-    from hf_model.inference.engines.openvino_engine import import_openvino
+    from hf_model.inference.engines.openvino_engine import shared_core
 
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def has_onnx() -> bool:
@@ -72,19 +72,12 @@ def has_onnx() -> bool:
 
 
 def write_onnx(checkpoint: Checkpoint, path: Path) -> Path:
-    """The module that OpenVINO serves (gates and normalisation folded), as ONNX with one grey float input."""
+    """The module that OpenVINO serves, before uint8 input is added, as ONNX with one grey float input."""
     import torch
-    from hf_model.inference.engines.precision import golden_inputs
 
-    from hf_model.inference.engines.torch_engine import GreyInput, load_model, remove_neutral_gates, serving_module
+    from hf_model.inference.engines.export import grey_module
 
-    parts = checkpoint.preprocessing
-    model = load_model(checkpoint.folder)
-    remove_neutral_gates(model)
-    module = serving_module(model, checkpoint.label_order, (parts.height, parts.width))
-    grey = GreyInput(module, parts.rescale_factor, parts.mean, parts.std).eval()
-    example = torch.from_numpy(golden_inputs(parts.height, parts.width, count=1)[None]).float()
-    grey.fold_channels(example)
+    grey, example, _ = grey_module(checkpoint)
     names = ["logits", "maps", "features"]
     torch.onnx.export(grey, (example,), path, dynamo=False, input_names=["grey"], output_names=names)
     return path
@@ -110,7 +103,7 @@ def quantised(model: Path, pictures: np.ndarray, path: Path) -> Run:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from hf_model.inference.engines.openvino_engine import import_openvino
+    from hf_model.inference.engines.openvino_engine import shared_core
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -125,12 +118,8 @@ def quantised(model: Path, pictures: np.ndarray, path: Path) -> Run:
     quantize_static(
         prepared, path, Reader(), per_channel=True, weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8
     )
-    compiled = (
-        import_openvino()
-        .Core()
-        .compile_model(
-            path, "CPU", {"INFERENCE_NUM_THREADS": usable_cores(), "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        )
+    compiled = shared_core().compile_model(
+        path, "CPU", {"INFERENCE_NUM_THREADS": usable_cores(), "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     )
     request = compiled.create_infer_request()
 
@@ -141,6 +130,18 @@ def quantised(model: Path, pictures: np.ndarray, path: Path) -> Run:
     return run
 
 
+def candidates(checkpoint: Checkpoint, scratch: Path, pictures: np.ndarray) -> dict[str, Run]:
+    """What can be run here beside transformers and the torch engine; ``pictures`` calibrate int8."""
+    found = {SINGLE: openvino(checkpoint, "f32")}
+    if has_bf16():
+        found[BRAIN] = openvino(checkpoint, "bf16")
+    if has_onnx():
+        model = write_onnx(checkpoint, scratch / "serving.onnx")
+        found[ONNX] = onnx_runtime(model)
+        found[INT8] = quantised(model, pictures, scratch / "int8.onnx")
+    return found
+
+
 def shipped() -> Checkpoint:
     """The shipped checkpoint: 224 px and a class activation map."""
     return Checkpoint.open(CHECKPOINT_DIR)
@@ -148,9 +149,9 @@ def shipped() -> Checkpoint:
 
 def multiply_adds(checkpoint: Checkpoint) -> int:
     """Of one picture through the serving graph: convolutions and the linear layer."""
-    from hf_model.inference.engines.openvino_engine import import_openvino, read_graph
+    from hf_model.inference.engines.openvino_engine import read_graph, shared_core
 
-    graph = read_graph(checkpoint, import_openvino().Core())
+    graph = read_graph(checkpoint, shared_core())
     total = 0
     for op in graph.get_ordered_ops():
         kind = op.get_type_name()

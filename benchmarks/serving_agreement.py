@@ -20,13 +20,7 @@ def run(options: Options) -> dict[str, Any]:
     """Largest and mean differences on calibrated probabilities, and decisions that turn outside the band."""
     checkpoint = engines.shipped()
     pictures = radiographs.decoded(radiographs.training_files(options, 12 if options.quick else PICTURES))
-    runs = {engines.SINGLE: engines.openvino(checkpoint, "f32")}
-    if engines.has_bf16():
-        runs[engines.BRAIN] = engines.openvino(checkpoint, "bf16")
-    if engines.has_onnx():
-        model = engines.write_onnx(checkpoint, options.scratch / "serving.onnx")
-        runs[engines.ONNX] = engines.onnx_runtime(model)
-        runs[engines.INT8] = engines.quantised(model, pictures[:64], options.scratch / "int8.onnx")
+    runs = engines.candidates(checkpoint, options.scratch, pictures[:64])
     expected = _logits(engines.torch_engine(checkpoint), pictures)
     rule = checkpoint.decision
     return {

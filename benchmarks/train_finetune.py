@@ -26,7 +26,7 @@ def run(options: Options) -> dict:
     """Both in one run; then one step of ours under the profiler."""
     from benchmarks import machine
     from benchmarks.timing import fresh_process
-    from benchmarks.training import arguments_for, speed, stage_data, timed_steps
+    from benchmarks.training import NO_EVALUATION, arguments_for, speed, stage_data, timed_steps
     from hf_model.modeling.base import load_base_model
 
     steps = 4 if options.quick else 24
@@ -38,19 +38,7 @@ def run(options: Options) -> dict:
     peer = json.loads(fresh_process(command, env={"HF_HUB_OFFLINE": "1"})["stdout"].splitlines()[-1])
     result = {"plain": speed(peer, skip=2)}
     for precision in ("fp32", "auto"):
-        arguments = arguments_for(
-            options,
-            "--precision",
-            precision,
-            "--max_steps",
-            str(steps),
-            "--eval_strategy",
-            "no",
-            "--save_strategy",
-            "no",
-            "--load_best_model_at_end",
-            "false",
-        )
+        arguments = arguments_for(options, f"--precision={precision}", f"--max_steps={steps}", *NO_EVALUATION)
         ours, _, stage = stage_data(arguments)
         trained = timed_steps(ours, stage, arguments[-1], options.scratch / precision)
         result[precision] = speed(trained, skip=2) | {"bf16": arguments[-1].bf16}

@@ -18,7 +18,7 @@ def run(options: Options) -> dict:
     """
     import time
 
-    from benchmarks.training import arguments_for, stage_data, timed_steps
+    from benchmarks.training import NO_EVALUATION, arguments_for, stage_data, timed_steps
     from hf_model.training.stages import run_stages
 
     shared = ["--head_epochs", str(EPOCHS), "--early_stopping_patience", "0"]
@@ -32,27 +32,9 @@ def run(options: Options) -> dict:
         result[f"views_{views}"] = {"seconds": time.perf_counter() - start, "auc": done[0].best_metric}
     for name, precision, workers in (("each_epoch", "auto", "-1"), ("each_epoch_fp32", "fp32", "0")):
         steps = 3 if options.quick else 24
-        arguments = arguments_for(
-            options,
-            "--unfreeze_blocks",
-            "0",
-            "--max_steps",
-            str(steps),
-            "--eval_strategy",
-            "no",
-            "--save_strategy",
-            "no",
-            "--load_best_model_at_end",
-            "false",
-            "--ema_decay",
-            "0",
-            "--precision",
-            precision,
-            "--dataloader_num_workers",
-            workers,
-            "--mixup",
-            "0",
-        )
+        measured = [f"--max_steps={steps}", f"--precision={precision}", f"--dataloader_num_workers={workers}"]
+        alike = ["--unfreeze_blocks=0", "--ema_decay=0", "--mixup=0"]
+        arguments = arguments_for(options, *measured, *alike, *NO_EVALUATION)
         base, _, stage = stage_data(arguments)
         trained = timed_steps(base, stage, arguments[-1], options.scratch / name)
         step = (trained["moments"][-1] - trained["moments"][0]) / (steps - 1)

@@ -17,32 +17,15 @@ TITLE = "One process and two (gloo), global batch 32"
 
 def run(options: Options) -> dict:
     """``train.py`` on a part of the pictures, test split left closed, alone and under torchrun."""
-    pictures = "400" if options.quick else "1200"
-    shared = [
-        "train.py",
-        "--dataset",
-        str(options.folder("chest-xray-pneumonia")),
-        "--max_train_samples",
-        pictures,
-        "--num_train_epochs",
-        "2",
-        "--head_epochs",
-        "4",
-        "--head_views",
-        "1",
-        "--no_open_test",
-        "--disable_tqdm",
-        "true",
-        "--cache_dir",
-        str(options.scratch / "pixels"),
-        "--confidence",
-        "0.9",
-    ]
+    pictures = 400 if options.quick else 1200
+    places = ["--dataset", options.folder("chest-xray-pneumonia"), "--cache_dir", options.scratch / "pixels"]
+    amounts = [f"--max_train_samples={pictures}", "--num_train_epochs=2", "--head_epochs=4", "--head_views=1"]
+    shared = ["train.py", *places, *amounts, "--no_open_test", "--disable_tqdm=true", "--confidence=0.9"]
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    result: dict[str, Any] = {"pictures": int(pictures)}
+    result: dict[str, Any] = {"pictures": pictures}
     for name, launcher, batch, threads in (("one", [], "32", "2"), ("two", two, "16", "1")):
         folder = options.scratch / name
-        command = [*launcher, *shared, "--per_device_train_batch_size", batch, "--output_dir", str(folder)]
+        command = [*launcher, *map(str, shared), f"--per_device_train_batch_size={batch}", "--output_dir", str(folder)]
         environment = os.environ | {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -76,26 +59,7 @@ def table(section: dict) -> str:
     for key, label in (("one", "one process, 32 a step"), ("two", "two processes, 16 a step each")):
         part = section[key]
         speed = part["pictures"] * part["epochs"] / part["seconds"]
-        rows.append(
-            [
-                label,
-                f"{part['auc']:.4f}",
-                f"{part['log_loss']:.3f}",
-                f"{part['first_loss']:.3f}",
-                f"{part['last_loss']:.3f}",
-                part["counted"],
-                rate(speed),
-            ]
-        )
-    return grid(
-        [
-            "",
-            "validation AUC",
-            "log loss",
-            "first loss",
-            "last loss",
-            "pictures evaluation counted",
-            "pictures, evaluation included",
-        ],
-        rows,
-    )
+        figures = [f"{part['auc']:.4f}", *(f"{part[key]:.3f}" for key in ("log_loss", "first_loss", "last_loss"))]
+        rows.append([label, *figures, part["counted"], rate(speed)])
+    head = ["", "validation AUC", "log loss", "first loss", "last loss", "pictures evaluation counted"]
+    return grid([*head, "pictures, evaluation included"], rows)

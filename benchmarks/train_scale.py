@@ -15,22 +15,12 @@ ROWS = (500, 5_000, 50_000)
 
 def run(options: Options) -> dict:
     """The same number of steps each time, on rows that repeat the real ones."""
-    from benchmarks.training import arguments_for, speed, stage_data, timed_steps
+    from benchmarks.training import NO_EVALUATION, arguments_for, speed, stage_data, timed_steps
 
     steps = 4 if options.quick else 14
     result = {"rows": []}
     for rows in ROWS:
-        arguments = arguments_for(
-            options,
-            "--max_steps",
-            str(steps),
-            "--eval_strategy",
-            "no",
-            "--save_strategy",
-            "no",
-            "--load_best_model_at_end",
-            "false",
-        )
+        arguments = arguments_for(options, f"--max_steps={steps}", *NO_EVALUATION)
         base, _, stage = stage_data(arguments, repeated=rows)
         trained = timed_steps(base, stage, arguments[-1], options.scratch / str(rows))
         result["rows"].append({"rows": rows, "private_mib": _private_mib(), **speed(trained, skip=2)})

@@ -21,30 +21,15 @@ def run(options: Options) -> dict:
     Looking at the test split is allowed here because nothing comes of it: the steps are fixed, the recipe is the
     default one, and the weights are thrown away. The time of the looks is not counted.
     """
-    return {
-        "goal": GOAL,
-        "default": _until(options, "default"),
-        "small_first": _until(options, "small", "--small_epochs", "1"),
-    }
+    return {"goal": GOAL, "default": _until(options)}
 
 
-def _until(options: Options, name: str, *extra: str) -> dict[str, Any]:
-    from benchmarks.training import arguments_for, stage_data
+def _until(options: Options) -> dict[str, Any]:
+    from benchmarks.training import NO_EVALUATION, arguments_for, stage_data
     from hf_model.training.stages import fine_tuning_trainer, run_stages
 
     start, looking = time.perf_counter(), 0.0
-    arguments = arguments_for(
-        options,
-        "--eval_strategy",
-        "no",
-        "--save_strategy",
-        "no",
-        "--load_best_model_at_end",
-        "false",
-        "--cache_dir",
-        str(options.scratch / f"pixels-{name}"),
-        *extra,
-    )
+    arguments = arguments_for(options, *NO_EVALUATION, "--cache_dir", str(options.scratch / "pixels"))
     base, data, stage = stage_data(arguments)
     training = arguments[-1]
     epochs, training.num_train_epochs = training.num_train_epochs, 0
@@ -55,7 +40,7 @@ def _until(options: Options, name: str, *extra: str) -> dict[str, Any]:
     looks = [{"step": 0, "seconds": after_head - start, "auc": look(base.model)}]
     looking += time.perf_counter() - after_head
     if looks[0]["auc"] < GOAL:
-        trainer = fine_tuning_trainer(base.model, stage, training, options.scratch / name)
+        trainer = fine_tuning_trainer(base.model, stage, training, options.scratch / "stage")
         trainer.add_callback(_watcher(trainer, look, looks, start, looking, 8 if options.quick else None))
         trainer.train()
     passed = looks[-1]["auc"] >= GOAL
@@ -71,14 +56,11 @@ class _Looks:
 
     def __call__(self, model: Any) -> float:
         import torch
-        from torch.utils.data import DataLoader
 
         from hf_model.metrics.intervals import auc_components
-        from hf_model.modeling.features import compute_logits
-        from hf_model.training.batches import PlainCollator, PlainRows
+        from hf_model.modeling.features import PictureRows, compute_logits, picture_batches
 
-        rows = PlainRows(self.pixels.pixels, self.pixels.labels)
-        batches = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(self.preprocessing))
+        batches = picture_batches(PictureRows(self.pixels.pixels, self.pixels.labels), self.preprocessing)
         was_training = model.training
         logits = compute_logits(model, batches, torch.device("cpu"), "a look at the test pictures")
         model.train(was_training)
@@ -105,13 +87,11 @@ def _watcher(trainer: Any, look: _Looks, looks: list[dict], start: float, lookin
 
 def table(section: dict) -> str:
     """Seconds, and the AUC at each look."""
-    rows = []
-    for key, label in (("default", "default recipe"), ("small_first", "first epoch at 128 px (`--small_epochs 1`)")):
-        part = section[key]
-        seconds = f"{part['seconds']:.0f} s" if part["passed"] else "not passed"
-        head = part["looks"][0]
-        rows.append([label, seconds, f"{head['auc']:.3f} at {head['seconds']:.0f} s", part["looks"][-1]["step"]])
-    return grid(["", f"AUC {section['goal']} passed after", "after the head", "steps of stage two"], rows) + (
+    part = section["default"]
+    seconds = f"{part['seconds']:.0f} s" if part["passed"] else "not passed"
+    head = part["looks"][0]
+    row = ["default recipe", seconds, f"{head['auc']:.3f} at {head['seconds']:.0f} s", part["looks"][-1]["step"]]
+    return grid(["", f"AUC {section['goal']} passed after", "after the head", "steps of stage two"], [row]) + (
         "\n\nFrom the start of the command, decoding included, looks at the test pictures (every "
         f"{EVERY} steps) not counted; the weights are thrown away. The replaced project took 26 epochs of 250 s."
     )

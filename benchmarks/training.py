@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.frame import Options
 
 BATCH = 32
+NO_EVALUATION = ("--eval_strategy=no", "--save_strategy=no", "--load_best_model_at_end=false")
+"""Options for a stretch of steps without evaluation and without checkpoints."""
 
 
 def arguments_for(options: Options, *extra: str) -> tuple:
@@ -21,31 +23,20 @@ def arguments_for(options: Options, *extra: str) -> tuple:
 
     folders = [str(options.folder(name)) for name in ("chest-xray-pneumonia", "chest-xray-pneumonia-sharp")]
     limit = ["--max_train_samples", "400"] if options.quick else []
-    return parse_arguments(
-        [
-            "--dataset",
-            folders[0],
-            "--renderings",
-            folders[1],
-            "--output_dir",
-            str(options.scratch / "run"),
-            *limit,
-            "--disable_tqdm",
-            "true",
-            *extra,
-        ]
-    )
+    places = ["--dataset", folders[0], "--renderings", folders[1], "--output_dir", str(options.scratch / "run")]
+    return parse_arguments([*places, *limit, "--disable_tqdm=true", *extra])
 
 
 def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, Any, Any]:
     """``(base model, DevelopmentData, StageData)`` as ``train.py`` makes them.
 
-    repeated: rows of training, those there are over and over, to see how cost grows.
+    repeated: number of training rows, made by repeating the real ones, to see how the cost grows.
     """
     from hf_model.data.prepare import TRAIN, VALIDATION, prepare
     from hf_model.data.splits import class_weights
     from hf_model.modeling.base import load_base_model
-    from hf_model.training.batches import TrainingRows, plain_rows
+    from hf_model.modeling.features import PictureRows
+    from hf_model.training.batches import TrainingRows
     from hf_model.training.machine import keep_memory
     from hf_model.training.stages import StageData, validation_rows
 
@@ -57,7 +48,7 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
     if repeated:  # shuffled first: the published rows are sorted by class
         rows = np.resize(np.random.default_rng(0).permutation(rows), repeated)
     train = TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows])
-    validation = [plain_rows(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
+    validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     stage = StageData(train, validation_rows(validation), base.preprocessing, augmentation, class_weights(labels[rows]))
     return base, data, stage
 

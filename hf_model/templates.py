@@ -13,6 +13,7 @@ FILTERS = (
     wording.percent,
     wording.setting,
     wording.decimal,
+    wording.count,
     wording.counted,
     wording.value_of,
     wording.rate,

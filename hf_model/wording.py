@@ -40,9 +40,14 @@ def decimal(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def count(number: int) -> str:
+    """A count without its noun: ``2,100``."""
+    return f"{number:,}"
+
+
 def counted(number: int, one: str, several: str | None = None) -> str:
     """A count with its noun: ``1 patient``, ``2,100 patients``; ``several`` for an irregular plural."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+    return f"{count(number)} {one if number == 1 else several or one + 's'}"
 
 
 def value_of(figure: Any) -> float | None:

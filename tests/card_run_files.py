@@ -49,12 +49,10 @@ def record(auc: float, n: int = 40) -> dict:
             "adaptive": 0.0375,
             "debiased_rms": 0.0,
         },
-        "points": {
-            "0.5": point(0.5, 12, 4, 3, 21),
-            "default": point(0.375, 11, 5, 2, 22),
-            "rule_out": None,
-            "rule_in": point(0.875, 15, 1, 8, 16),
-        },
+        "points": {"argmax": point(0.46875, 12, 4, 3, 21), "default": point(0.375, 11, 5, 2, 22), "rule_out": None},
+        "subgroups": {"aetiology": {"bacteria": {"n": 14, "sensitivity": rate(0.9375)}}},
+        "guarantees": {"default": {"verdict": "holds", "sentence": "The promise holds here: 2 of 24."}},
+        "shift": {"sentence": "In log-odds against the calibration pictures, normal pictures score 1.00 higher."},
     }
 
 
@@ -97,7 +95,7 @@ def metrics() -> dict:
             "dataset": "/home/someone/xray",
             "renderings": ["xray", "xray-sharp"],
             "sha256": "f" * 16,
-            "patient_key": True,
+            "patient_key": "file name",
             "leakage": {"clean": True, "allowed": False, "counts": {"patients": 0, "pixels": 0, "near": 0}},
             "published": {name: {"NORMAL": pair[0], "PNEUMONIA": pair[1]} for name, pair in counts.items()},
             "splits": dict.fromkeys(names, split),
@@ -106,16 +104,7 @@ def metrics() -> dict:
         "stages": [{"name": "head", "seconds": 90}, {"name": "fine_tuning", "seconds": 600.0}],
         "development_validation": record(0.9875),
         "calibration": record(0.975),
-        "test": {
-            "xray": record(0.9375)
-            | {
-                "guarantees": {"default": {"verdict": "holds", "sentence": "The promise holds here: 2 of 24."}},
-                "shift": {
-                    "sentence": "In log-odds against the calibration pictures, normal pictures score 1.00 higher."
-                },
-            },
-            "xray-sharp": record(0.90625),
-        },
+        "test": {"xray": record(0.9375), "xray-sharp": record(0.90625)},
         "test_openings": [
             {
                 "when": "2026-01-02T03:04:05Z",
@@ -124,10 +113,9 @@ def metrics() -> dict:
                 "by": "train.py",
             }
         ],
-        "subgroups": {"aetiology": {"bacteria": {"n": 14, "sensitivity": rate(0.9375)}, "virus": {"n": 10}}},
         "renderings": {"xray / xray-sharp": agreement(40, 0.03125)},
-        "engines": {"openvino-f32": {"xray": engine(0.000125, 0), "xray-sharp": engine(0.0000625, 1)}},
-        "gate": {"quantile": 0.993, "test": {"xray": checks(1), "xray-sharp": checks(0)}},
+        "engines": {"openvino-f32": {"xray": engine(0.000125, 1)}},
+        "gate": {"quantile": 0.993, "test": {"xray": checks(1)}},
         "originals": {
             "pictures": 8,
             "of_development_train": 6,

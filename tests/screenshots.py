@@ -78,7 +78,7 @@ def _serve(checkpoint: Path | None, probe: Path) -> tuple[str, object]:
     classifier = Classifier(opened, open_engine(opened, cache=""))
     if any(finding.code == "unlike-training" for finding in classifier.predict(probe).findings):
         print("The gate flags the drawn phantom; it is put aside for these pictures.", file=sys.stderr)
-        classifier.gate = None
+        classifier.ood_detector = None
     app = build_app(classifier, opened.folder)
     _, address, _ = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
     return address, app

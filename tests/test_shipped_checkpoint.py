@@ -14,7 +14,7 @@ from PIL import Image
 
 from hf_model import Classifier
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.hub.card import build_card
+from hf_model.hub.model_card import build_card
 from hf_model.inference.classifier import FINER
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.record import evaluation_record

@@ -40,6 +40,7 @@ def test_settings_are_written_as_chosen() -> None:
 
 
 def test_counts_take_their_noun() -> None:
+    assert wording.count(2100) == "2,100"
     assert wording.counted(1, "patient") == "1 patient"
     assert wording.counted(2100, "patient") == "2,100 patients"
     assert wording.counted(0, "child", "children") == "0 children"

@@ -59,17 +59,15 @@ def _identity(name: str) -> str:
 
 def _compute(pictures: Pictures, name: str) -> np.ndarray:
     import torch
-    from torch.utils.data import DataLoader
 
     from hf_model.modeling.base import load_base_model
-    from hf_model.modeling.features import compute_features
-    from hf_model.training.batches import PlainCollator, PlainRows
+    from hf_model.modeling.features import PictureRows, compute_features, picture_batches
 
     base = load_base_model(name, image_size=pictures.pixels.shape[1])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     at = pictures.development
-    rows = PlainRows(pictures.pixels[at], pictures.labels[pictures.kept[at]])
-    batches = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(base.preprocessing))
+    rows = PictureRows(pictures.pixels[at], pictures.labels[pictures.kept[at]])
+    batches = picture_batches(rows, base.preprocessing)
     return compute_features(base.model.to(device), batches, device, f"{pictures.name} by {name}")["features"].numpy()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from hf_model.hub.space import SpaceError, deploy_space, describe, space_files
 
@@ -16,15 +17,15 @@ def main(argv: list[str]) -> int:
             uploads = space_files(options.space_id, model_id=options.model_id)
             print(f"{describe(options.space_id, uploads, options.model_id)}\nDry run: nothing was sent.")
             return 0
-        print(deploy_space(options.space_id, model_id=options.model_id, private=options.private, say=_say))
+        print(
+            deploy_space(
+                options.space_id, model_id=options.model_id, private=options.private, say=partial(print, flush=True)
+            )
+        )
     except SpaceError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

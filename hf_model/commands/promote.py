@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hf_model.config import CHECKPOINT_DIR
-from hf_model.hub.card import write_card
+from hf_model.hub.model_card import write_card
 from hf_model.hub.push import PushError, checkpoint_files, readable_size
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hf_model.hub.push import PushError, checkpoint_files, push_checkpoint, table
+from hf_model.hub.push import PushError, checkpoint_files, push_checkpoint, upload_table
 
 
 def main(argv: list[str]) -> int:
@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
     try:
         uploads = checkpoint_files(options.folder)
         where = options.hub_model_id + (f", branch {options.revision}" if options.revision else "")
-        print(f"Pushing {options.folder} to {where}:\n{table(uploads)}", flush=True)
+        print(f"Pushing {options.folder} to {where}:\n{upload_table(uploads)}", flush=True)
         if options.dry_run:
             print("Dry run: nothing was sent.")
             return 0

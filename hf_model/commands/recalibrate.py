@@ -110,7 +110,7 @@ def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
 def _write_presentation(folder: Path) -> None:
     """The card and, where there are test figures, the confusion matrix it shows, from the new decision."""
     from hf_model.evaluation import figures
-    from hf_model.hub.card import write_card
+    from hf_model.hub.model_card import write_card
 
     tests = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
     for name, record in list(tests.items())[:1]:

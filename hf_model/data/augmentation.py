@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness", "plain")
+_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness")
 
 
 @dataclass
@@ -50,8 +50,6 @@ class AugmentationArguments:
     "Share of pictures compressed again, as JPEG of quality 40 to 95."
     downscale: float = 0.3
     "Share of pictures reduced to 40 to 90 per cent and enlarged again."
-    plain: float = 0.0
-    "Share of pictures whose greys and sharpness stay as they are: what a model is asked about has not been varied."
     mixup: float = 0.3
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
@@ -81,9 +79,6 @@ class Augmenter:
             (draw.chance(0.25 if args.noise else 0.0), _noise(draw, args.noise)),
             (draw.chance(args.erasing), _erase(draw)),
         ]
-        if args.plain:
-            varied = ~draw.chance(args.plain)
-            steps = [steps[0], *((chosen & varied, change) for chosen, change in steps[1:])]
         out = np.empty(pictures.shape, dtype=np.float32)
         for i, pixels in enumerate(pictures.numpy()):
             picture = Image.fromarray(pixels)

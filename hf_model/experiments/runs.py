@@ -30,18 +30,11 @@ from hf_model.data.splits import class_weights, split_by_group
 from hf_model.experiments.plan import Budget, Change
 from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.base import BaseModel, load_base_model
-from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
+from hf_model.modeling.features import FeatureRows, HeadOnFeatures, PictureRows, compute_features, picture_batches
 from hf_model.modeling.heads import build_head
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.batches import (
-    AugmentedRows,
-    PlainCollator,
-    PlainRows,
-    TrainingCollator,
-    TrainingRows,
-    plain_rows,
-)
+from hf_model.training.batches import AugmentedRows, TrainingCollator, TrainingRows
 from hf_model.training.stages import StageData, run_stages
 from hf_model.training.trainer import PneumoniaTrainer
 
@@ -54,7 +47,7 @@ class View:
     """Validation pictures in one rendering or augmented. at: int64 (n,), which of the chosen pictures they show."""
 
     name: str
-    rows: PlainRows
+    rows: PictureRows
     at: np.ndarray
 
 
@@ -117,7 +110,7 @@ def load(
         at = np.flatnonzero(index[chosen] >= 0)
         labels = data.main.labels[chosen[at]]
         if 0 < labels.sum() < len(labels):
-            views.append(View(name, plain_rows(pixels.pixels, index, chosen, data.main.labels), at))
+            views.append(View(name, PictureRows.of_rendering(pixels.pixels, index, chosen, data.main.labels), at))
     changed = AugmentedRows(data.main.pixels, data.main.labels[chosen], chosen, AugmentationArguments(), VIEW_SEED)
     views.append(View(AUGMENTED, changed, np.arange(len(chosen))))
     return StudyData(data, chosen, codes, subset, views)
@@ -350,7 +343,7 @@ class Laboratory:
     def _validation_features(self, base: BaseModel, study: StudyData) -> FeatureRows:
         """The same of the validation views."""
         rows = ConcatDataset([view.rows for view in study.views])
-        loader = DataLoader(rows, batch_size=64, collate_fn=PlainCollator(base.preprocessing))
+        loader = picture_batches(rows, base.preprocessing)
         stored = self._stored("validation", [base.preprocessing.height], lambda: _features(base, loader, "validation"))
         return FeatureRows(stored["features"], stored["labels"])
 

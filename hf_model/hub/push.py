@@ -9,56 +9,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError, safe_open
 
 from hf_model.hub.access import HubAccessError, check_write_access
-from hf_model.hub.card_run import PLACEHOLDER
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of an upload: where it comes from (a file, or text made for the occasion) and its path there."""
-
-    path: str
-    source: Path | bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
-
-    def operation(self) -> CommitOperationAdd:
-        """The client's own form of it; the file is read, never changed."""
-        source = self.source if isinstance(self.source, bytes) else str(self.source)
-        return CommitOperationAdd(path_in_repo=self.path, path_or_fileobj=source)
-
-
-def readable_size(size: int) -> str:
-    """Bytes for a person, with decimal units as the Hub shows them: 999 B, 1.0 kB, 13.6 MB."""
-    if size < 1000:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.95 or unit == "GB":
-            break
-    return f"{value:.1f} {unit}"
-
-
-def table(uploads: Sequence[Upload]) -> str:
-    """One line a file, size first, and a line with the sum."""
-    rows = [(readable_size(upload.size), upload.path) for upload in uploads]
-    total = readable_size(sum(upload.size for upload in uploads))
-    width = max(len(size) for size, _ in [*rows, (total, "")])
-    lines = [f"  {size:>{width}}  {path}" for size, path in rows]
-    return "\n".join([*lines, f"  {total:>{width}}  in {len(rows)} files"])
-
+from hf_model.hub.model_card import PLACEHOLDER
 
 REQUIRED = (
     "config.json",
@@ -91,7 +52,7 @@ OPTIONAL = (
 )
 """All else stays on disk: optimizer states, ``training_args.bin`` (a pickle), pages with pictures of the data."""
 STALE = (*OPTIONAL, "figures/*.png", "figures/*.svg")
-"""What a push takes away where the folder has it no more, or must not publish it."""
+"""What a push deletes from the repository if the folder no longer has it or must not publish it."""
 
 
 class PushError(RuntimeError):
@@ -151,8 +112,8 @@ def push_checkpoint(
     # Whatever the client raises (HTTP, a lost connection, hf_xet, the disk), the user needs the same two facts.
     except Exception as error:
         raise PushError(
-            f"The push to {repo_id} failed: {reason(error)} Everything is complete in {folder}; push it again with:\n"
-            f"    {again}"
+            f"The push to {repo_id} failed: {describe_error(error)} Everything is complete in {folder}; push it again "
+            f"with:\n    {again}"
         ) from error
 
 
@@ -164,19 +125,6 @@ def push_command(folder: Path | str, repo_id: str, *, private: bool = False, rev
     return shlex.join(words)
 
 
-def reason(error: Exception) -> str:
-    """One sentence from whatever a Hub client raised, with the server's own words where it sent some."""
-    if isinstance(error, HubAccessError):
-        return str(error)
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        said = " ".join((error.server_message or str(error).splitlines()[0]).split())
-        text = f"the Hub answered {status} ({said.rstrip('.')})"
-    else:
-        text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
-    return f"{text}."
-
-
 def _upload(
     uploads: Sequence[Upload], repo_id: str, token: str | None, private: bool, revision: str | None, message: str
 ) -> str:
@@ -186,12 +134,12 @@ def _upload(
     api.create_repo(full_id, private=private, exist_ok=True)
     if revision:
         api.create_branch(full_id, branch=revision, exist_ok=True)
-    # The engine files of an earlier push would answer for weights that are gone.
-    here = {upload.path for upload in uploads}
-    there = api.list_repo_files(full_id, revision=revision)
-    stale = [path for path in there if path not in here and any(fnmatch(path, name) for name in STALE)]
-    operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in stale)]
-    return api.create_commit(full_id, operations, commit_message=message, revision=revision).commit_url
+
+    def stale(path: str) -> bool:
+        """Engine files of an earlier push would answer for weights that are gone."""
+        return any(fnmatch(path, name) for name in STALE)
+
+    return commit(api, full_id, uploads, message, stale=stale, revision=revision)
 
 
 def _named(upload: Upload, full_id: str) -> Upload:
@@ -213,20 +161,20 @@ def check_card(text: str) -> None:
     if card.data.get("pipeline_tag") != "image-classification":
         raise ValueError(
             "README.md's front matter has no 'pipeline_tag: image-classification', without which "
-            "transformers.pipeline(model=…) does not know the task; write the card again with hf_model.hub.card"
+            "transformers.pipeline(model=…) does not know the task; write the card again with hf_model.hub.model_card"
         )
     card.validate()
 
 
 def _check_file(path: Path) -> None:
-    """Refuse JSON that does not parse, weights that are cut short, and an audit that is not for others."""
+    """Refuse JSON that does not parse, weights that are cut short, and an audit that names pictures."""
     try:
         if path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8"))
             if path.name == AUDIT:
                 _check_audit(content)
         elif path.suffix == ".safetensors":
-            _check_safetensors(path)
+            _check_weights(path)
     except ValueError as error:
         raise PushError(f"{path} cannot be pushed: {error}. Nothing was pushed.") from error
 
@@ -249,17 +197,84 @@ def names_pictures(record: object) -> bool:
     return isinstance(record, str) and IMAGE_FILE.search(record) is not None
 
 
-def _check_safetensors(path: Path) -> None:
-    """The header (8 bytes of length, then JSON) must account for every byte; a cut file does not.
+def _check_weights(path: Path) -> None:
+    """Opening reads the header only, which must account for every byte of the file."""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"it is not a safetensors file, or cut short ({error})") from error
 
-    Source: https://huggingface.co/docs/safetensors, "Format".
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of an upload: its path in the repository, and a file or the content itself."""
+
+    path: str
+    source: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+    def operation(self) -> CommitOperationAdd:
+        """As the client takes it; the file is read, never changed."""
+        source = self.source if isinstance(self.source, bytes) else str(self.source)
+        return CommitOperationAdd(path_in_repo=self.path, path_or_fileobj=source)
+
+
+def commit(
+    api: HfApi,
+    repo_id: str,
+    uploads: Sequence[Upload],
+    message: str,
+    *,
+    stale: Callable[[str], bool],
+    repo_type: str = "model",
+    revision: str | None = None,
+) -> str:
+    """Upload the files in one commit, and delete those of the repository that are ``stale`` and not uploaded.
+
+    Returns the commit's address.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= size - 8:
-            raise ValueError("it is not a safetensors file, or cut short")
-        header = json.loads(file.read(length))
-    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != size:
-        raise ValueError(f"it has {size} bytes where its header says {8 + length + max(ends, default=0)}")
+    here = {upload.path for upload in uploads}
+    there = api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+    gone = [path for path in there if path not in here and stale(path)]
+    operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in gone)]
+    info = api.create_commit(repo_id, operations, commit_message=message, repo_type=repo_type, revision=revision)
+    return info.commit_url
+
+
+def describe_error(error: Exception) -> str:
+    """One sentence from whatever a Hub client raised, with the server's own words where it sent some."""
+    if isinstance(error, HubAccessError):
+        return str(error)
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        said = " ".join((error.server_message or str(error).splitlines()[0]).split())
+        text = f"the Hub answered {status} ({said.rstrip('.')})"
+    else:
+        text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+    return f"{text}."
+
+
+def readable_size(size: int) -> str:
+    """Bytes for a person, with decimal units as the Hub shows them: 999 B, 1.0 kB, 13.6 MB."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.95 or unit == "GB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def upload_table(uploads: Sequence[Upload]) -> str:
+    """One line a file, size first, and a line with the sum."""
+    rows = [(readable_size(upload.size), upload.path) for upload in uploads]
+    total = readable_size(sum(upload.size for upload in uploads))
+    width = max(len(size) for size, _ in [*rows, (total, "")])
+    lines = [f"  {size:>{width}}  {path}" for size, path in rows]
+    return "\n".join([*lines, f"  {total:>{width}}  in {len(rows)} files"])

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from huggingface_hub import CommitOperationDelete, HfApi, SpaceCard, SpaceCardData
+from huggingface_hub import HfApi, SpaceCard, SpaceCardData
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_model.config import DEFAULT_DATASET, NOT_A_DEVICE
 from hf_model.hub.access import check_write_access
-from hf_model.hub.push import Upload, reason, table
+from hf_model.hub.push import Upload, commit, describe_error, upload_table
 
 ROOT = Path(__file__).parents[2]
 """Where app.py and the requirements stand beside the package."""
@@ -32,6 +32,8 @@ CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
 GRAPH = ("openvino_model.xml", "openvino_model.bin")
 PACKAGE = "hf_model"
 CHECKPOINT = f"{PACKAGE}/checkpoint/"
+VARIABLE = "MODEL_ID"
+"""Environment variable that makes app.py serve a model of the Hub instead of the shipped checkpoint."""
 
 
 class SpaceError(RuntimeError):
@@ -156,10 +158,6 @@ def _belongs(path: Path) -> bool:
     return not any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
-VARIABLE = "MODEL_ID"
-"""Environment variable by which app.py takes a model from the Hub in place of the shipped checkpoint."""
-
-
 def deploy_space(
     space_id: str,
     *,
@@ -202,13 +200,15 @@ def deploy_space(
         raise
     # Whatever the client raises (HTTP, a lost connection, hf_xet, the disk), the user needs the same two facts.
     except Exception as error:
-        raise SpaceError(f"Deploying {space_id} failed: {reason(error)} Deploy again with:\n    {again}") from error
+        raise SpaceError(
+            f"Deploying {space_id} failed: {describe_error(error)} Deploy again with:\n    {again}"
+        ) from error
 
 
 def describe(space_id: str, uploads: Sequence[Upload], model_id: str | None) -> str:
     """What a deployment does, for the terminal: where to, which model, every file with its size."""
     model = f"{VARIABLE}={model_id}" if model_id else "the shipped checkpoint"
-    return f"Deploying to the Space {space_id}, serving {model}:\n{table(uploads)}"
+    return f"Deploying to the Space {space_id}, serving {model}:\n{upload_table(uploads)}"
 
 
 def deploy_command(space_id: str, *, model_id: str | None = None, private: bool = False) -> str:
@@ -252,10 +252,8 @@ def _set_variable(api: HfApi, space_id: str, model_id: str | None) -> None:
 
 
 def _commit(api: HfApi, space_id: str, uploads: Sequence[Upload]) -> None:
-    """One commit; modules and weights of an earlier deployment that are gone here go there too."""
-    here = {upload.path for upload in uploads}
-    there = api.list_repo_files(space_id, repo_type="space")
-    stale = [path for path in there if path.startswith(f"{PACKAGE}/") and path not in here]
-    operations = [*(upload.operation() for upload in uploads), *(CommitOperationDelete(path) for path in stale)]
-    title = str(SpaceCard(_readme(uploads)).data.get("title"))
-    api.create_commit(space_id, operations, repo_type="space", commit_message=f"Deploy {title}")
+    """One commit; modules and weights of an earlier deployment that this project no longer has are deleted."""
+    title = SpaceCard(_readme(uploads)).data.get("title")
+    commit(
+        api, space_id, uploads, f"Deploy {title}", stale=lambda path: path.startswith(f"{PACKAGE}/"), repo_type="space"
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from hf_model.config import CHECKPOINT_DIR, HUB_ID, LABELS
 from hf_model.files import sha256
 from hf_model.metrics.decision import Decision
-from hf_model.radiograph import FeatureGate, Preprocessing
+from hf_model.radiograph import OODDetector, Preprocessing
 
 WEIGHTS = "model.safetensors"
 FETCHED = (
@@ -88,7 +88,7 @@ class Checkpoint:
     """What is known of a checkpoint before an engine is loaded.
 
     label_order: rows of the classifier that are ``(normal, pneumonia)``. weights_sha256: of ``model.safetensors``.
-    gate: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
+    ood_detector: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
     """
 
     folder: Path
@@ -97,15 +97,16 @@ class Checkpoint:
     label_order: tuple[int, int]
     preprocessing: Preprocessing
     decision: Decision
-    gate: FeatureGate | None
+    ood_detector: OODDetector | None
     metrics: dict[str, Any] | None
 
     @classmethod
     def open(cls, source: str | Path | None, *, revision: str | None = None, token: str | None = None) -> Checkpoint:
         """Read a folder or Hub id (None: the shipped one).
 
-        Raises CheckpointError for one that is missing, has no safetensors, is no two-class NORMAL/PNEUMONIA
-        classifier, has a preprocessing that cannot be expressed, or a decision.json or gate of other weights.
+        Raises CheckpointError if it is missing, has no safetensors, does not have the two classes NORMAL and
+        PNEUMONIA, has a preprocessing that cannot be expressed, or a decision.json or gate.safetensors of other
+        weights.
         """
         folder, model_id = locate(source, revision=revision, token=token)
         config = _json(folder / "config.json", needed=True)
@@ -117,13 +118,13 @@ class Checkpoint:
             )
         try:
             preprocessing = Preprocessing.from_pretrained(folder)
-            decision, gate = Decision.load(folder), FeatureGate.load(folder)
+            decision, ood_detector = Decision.load(folder), OODDetector.load(folder)
         except (FileNotFoundError, ValueError) as error:
             raise CheckpointError(f"{model_id} cannot be served: {error}") from error
         digest = sha256(weights)
         _check_origin("decision.json", decision.provenance, digest, model_id)
-        if gate is not None:
-            _check_origin("gate.safetensors", gate.metadata, digest, model_id)
+        if ood_detector is not None:
+            _check_origin("gate.safetensors", ood_detector.metadata, digest, model_id)
         return cls(
             folder=folder,
             model_id=model_id,
@@ -131,7 +132,7 @@ class Checkpoint:
             label_order=label_order(config, model_id),
             preprocessing=preprocessing,
             decision=decision,
-            gate=gate,
+            ood_detector=ood_detector,
             metrics=_json(folder / "metrics.json", needed=False),
         )
 

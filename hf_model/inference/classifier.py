@@ -18,94 +18,28 @@ from hf_model.inference.engines.base import Engine, EngineOutput
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.heat_map import scale_map
 from hf_model.inference.prediction import Failure, Prediction, Timing, checked_threshold
-from hf_model.radiograph import (
-    FeatureGate,
-    Finding,
-    Population,
-    Radiograph,
-    UnreadableRadiograph,
-    check_radiograph,
-    read_radiograph,
-)
+from hf_model.radiograph import Finding, Population, Radiograph, UnreadableRadiograph, check_radiograph, read_radiograph
 from hf_model.radiograph.population import UNDESCRIBED
 
-
-def gate_finding(gate: FeatureGate, features: np.ndarray) -> tuple[Finding, ...]:
-    """A flag if pooled features (D,) lie farther from the development radiographs than the gate allows."""
-    score = gate.score(features)
-    if score <= gate.threshold:
-        return ()
-    message = (
-        "To the model this does not look like the frontal chest radiographs that it was trained on "
-        f"(distance {score:.1f}, limit {gate.threshold:.1f}); upload a frontal chest radiograph."
-    )
-    return (Finding("unlike-training", message, "flag"),)
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of ``size`` items (the last one may be shorter), drawn only when asked for. ValueError for size below 1."""
-    if size < 1:
-        raise ValueError(f"batch_size is {size}; give at least 1")
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
-def ordered(work: Callable[[T], list[R]], jobs: Iterable[T], workers: int) -> Iterator[R]:
-    """Results of ``work(job)`` one by one, in the order of ``jobs``, with ``workers`` threads at it.
-
-    At most two jobs per worker are begun or waiting to be taken, so ``jobs`` may be endless. An exception of a job is
-    raised in its place; what has not begun by then is dropped.
-    """
-    waiting: deque[Future[list[R]]] = deque()
-    source = iter(jobs)
-    with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
-        try:
-            for job in islice(source, 2 * workers):
-                waiting.append(pool.submit(work, job))
-            while waiting:
-                results = waiting.popleft().result()
-                for job in islice(source, 1):
-                    waiting.append(pool.submit(work, job))
-                yield from results
-        finally:
-            for future in waiting:
-                future.cancel()
-
+T, R = TypeVar("T"), TypeVar("R")
 
 FINER = 4
 """A JPEG may be decoded at a fraction of its size that leaves each side at least this many times the model's.
 
-On the 48 full-size originals that touches five and moves no probability by more than 0.0040; at 3 it would be 0.037, at
-2 0.056, because the model reads changes of one grey value (``benchmarks/serving_files.py`` measures all of them).
+``benchmarks/serving_files.py`` measures how far each factor moves probabilities: below 4 by more than 0.01.
 """
 
 Content = bytes | str | Path | Radiograph
 Source = Content | tuple[str, Content]
-"""A file's bytes, its path, or a radiograph that was read before; or ``(name, that)``."""
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A radiograph on its way into the engine: uint8 (height, width), and milliseconds spent so far."""
-
-    radiograph: Radiograph
-    pixels: np.ndarray
-    findings: tuple[Finding, ...]
-    decode: float
-    preprocess: float
+"""A file's bytes, its path, or a radiograph that is already read; or ``(name, one of these)``."""
 
 
 class Classifier:
     """A loaded checkpoint.
 
     Attributes: decision, preprocessing, model_id, model_hash (SHA-256 of model.safetensors), engine_name, metrics
-    (contents of metrics.json or None), population (of the training pictures; ``UNDESCRIBED`` where nobody says), gate
-    (FeatureGate or None). Safe to use from several threads.
+    (contents of metrics.json or None), population (of the training pictures; ``UNDESCRIBED`` where nobody says),
+    ood_detector (OODDetector or None). Safe to use from several threads.
     """
 
     def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
@@ -115,7 +49,7 @@ class Classifier:
         self.model_hash = checkpoint.weights_sha256
         self.metrics: dict[str, Any] | None = checkpoint.metrics
         self.population: Population = Population.of(checkpoint.metrics) or UNDESCRIBED
-        self.gate: FeatureGate | None = checkpoint.gate
+        self.ood_detector = checkpoint.ood_detector
         self.engine_name = engine.name
         self._engine = engine
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="check")
@@ -136,8 +70,8 @@ class Classifier:
         which the network is used; revision and token are for it). engine: "auto", "openvino" or "torch". cache: folder
         for compiled models (None: the user's cache folder, "" for none).
 
-        Raises CheckpointError (a ValueError) for what is no servable checkpoint, EngineUnavailable (a RuntimeError)
-        for an engine that cannot serve it here; both say what to do.
+        Raises CheckpointError (a ValueError) if it is not a checkpoint that can be served, EngineUnavailable (a
+        RuntimeError) if the engine cannot serve it here; both say what to do.
         """
         checkpoint = Checkpoint.open(folder_or_hub_id, revision=revision, token=token)
         return cls(checkpoint, open_engine(checkpoint, engine, cache=cache))
@@ -153,10 +87,10 @@ class Classifier:
     ) -> Prediction:
         """Predict one file.
 
-        source: bytes, path or a Radiograph that was read before. name: what to call it. threshold: 0 to 1 (None: the
+        source: bytes, path or a Radiograph that is already read. name: what to call it. threshold: 0 to 1 (None: the
         checkpoint's own). heat_map: False leaves the class activation map out. thumbnail: longer side in pixels of the
         radiograph that the prediction keeps for showing (None: it keeps none).
-        Raises UnreadableRadiograph, whose text is for the person, and ValueError for a threshold outside 0 to 1.
+        Raises UnreadableRadiograph, with a text for the person, and ValueError for a threshold outside 0 to 1.
         """
         limit = None if threshold is None else checked_threshold(threshold)
         ready = self._read(source, name)
@@ -180,15 +114,15 @@ class Classifier:
         read in threads while the engine works. Raises ValueError for a bad threshold or batch size.
         """
         limit = None if threshold is None else checked_threshold(threshold)
-        jobs = chunks(sources, self._engine.batch_size if batch_size is None else batch_size)
+        jobs = _chunks(sources, self._engine.batch_size if batch_size is None else batch_size)
 
         def work(chunk: list[Source]) -> list[Prediction | Failure]:
             return self._chunk(chunk, limit, heat_map, thumbnail)
 
-        return ordered(work, jobs, self._engine.workers)
+        return _ordered(work, jobs, self._engine.workers)
 
     def _read(self, source: Content, name: str | None, *, bulk: bool = False) -> _Ready:
-        """Decode (unless it is done), check and resize one file."""
+        """Decode (unless it is already read), check and resize one file."""
         start = time.perf_counter()
         side = max(self.preprocessing.height, self.preprocessing.width)
         radiograph = source
@@ -197,8 +131,8 @@ class Classifier:
             radiograph = read_radiograph(source, name=name, target_side=FINER * side // 2)
         decode = _milliseconds(start)
         start = time.perf_counter()
-        # Pillow and NumPy let go of the interpreter: alone, one core checks while the other resizes. Of many pictures
-        # each core has one of its own.
+        # Pillow and NumPy release the interpreter lock: a single picture is checked on one core while another resizes
+        # it; in bulk each core has a picture of its own.
         checking = None if bulk else self._helpers.submit(check_radiograph, radiograph)
         pixels = self.preprocessing.resize(radiograph.pixels)
         findings = check_radiograph(radiograph) if checking is None else checking.result()
@@ -234,10 +168,10 @@ class Classifier:
         heat_map: bool,
         thumbnail: int | None,
     ) -> Prediction:
-        """The one place where a Prediction comes from."""
+        """Row ``row`` of an engine's output as a Prediction; every Prediction is made here."""
         findings = ready.findings + self.population.findings(ready.radiograph.metadata)
-        if self.gate is not None and output.features is not None:
-            findings += gate_finding(self.gate, output.features[row])
+        if self.ood_detector is not None and output.features is not None:
+            findings += self.ood_detector.findings(output.features[row])
         drawn = scale_map(output.maps[row]) if heat_map and output.maps is not None else None
         return Prediction.make(
             rule=self.decision,
@@ -254,9 +188,51 @@ class Classifier:
         )
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A radiograph on its way into the engine: uint8 (height, width), and milliseconds spent so far."""
+
+    radiograph: Radiograph
+    pixels: np.ndarray
+    findings: tuple[Finding, ...]
+    decode: float
+    preprocess: float
+
+
 def _name_of(source: Content) -> str:
     return Path(source).name if isinstance(source, str | Path) else "the upload"
 
 
 def _milliseconds(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items (the last one may be shorter), drawn only when asked for. ValueError for size below 1."""
+    if size < 1:
+        raise ValueError(f"batch_size is {size}; give at least 1")
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _ordered(work: Callable[[T], list[R]], jobs: Iterable[T], workers: int) -> Iterator[R]:
+    """Results of ``work(job)`` one by one, in the order of ``jobs``, with ``workers`` threads at it.
+
+    At most two jobs per worker are begun or waiting to be taken, so ``jobs`` may be endless. An exception of a job is
+    raised in its place; what has not begun by then is dropped.
+    """
+    waiting: deque[Future[list[R]]] = deque()
+    source = iter(jobs)
+    with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
+        try:
+            for job in islice(source, 2 * workers):
+                waiting.append(pool.submit(work, job))
+            while waiting:
+                results = waiting.popleft().result()
+                for job in islice(source, 1):
+                    waiting.append(pool.submit(work, job))
+                yield from results
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,6 +1,8 @@
-"""Stage one without running the backbone in every epoch: its features are computed once per augmented view."""
+"""Run a network over pictures: features that a head is trained on without the backbone, and logits."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +12,53 @@ from tqdm.auto import tqdm
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.modeling.freezing import head_of
+from hf_model.radiograph.preprocess import Preprocessing
+
+
+class PictureRows(Dataset):
+    """Pictures without augmentation: (uint8 (H, W), label). They stay in their memory map until asked for.
+
+    Args:
+        pixels: uint8 (M, H, W). labels: (N,). rows: which pictures, (N,); None for all in order.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> None:
+        self.pixels, self.labels = pixels, labels
+        self.rows = np.arange(len(labels)) if rows is None else rows
+
+    @classmethod
+    def of_rendering(cls, pixels: np.ndarray, index: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> PictureRows:
+        """Those of the pictures ``rows`` that a rendering has.
+
+        Args:
+            pixels: uint8 (M, H, W), the rendering. index: int64 (N,), which of them shows picture n, or -1.
+            rows: picture numbers wanted. labels: (N,).
+        """
+        there = rows[index[rows] >= 0]
+        return cls(pixels, labels[there], index[there])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+        return self.pixels[self.rows[row]], int(self.labels[row])
+
+
+@dataclass
+class PictureCollator:
+    """(picture, label) pairs -> ``pixel_values`` by the serving code, ``Preprocessing.normalize``, and ``labels``."""
+
+    preprocessing: Preprocessing
+
+    def __call__(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+        pixels = self.preprocessing.normalize(np.stack([picture for picture, _ in items]))
+        tensor = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
+        return {"pixel_values": tensor, "labels": torch.tensor([label for _, label in items])}
+
+
+def picture_batches(rows: Dataset, preprocessing: Preprocessing) -> DataLoader:
+    """Batches of 64 for ``compute_features`` and ``compute_logits``, preprocessed as for serving."""
+    return DataLoader(rows, batch_size=64, collate_fn=PictureCollator(preprocessing))
 
 
 class FeatureRows(Dataset):

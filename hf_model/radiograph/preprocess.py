@@ -1,8 +1,8 @@
 """The one preprocessing of training, evaluation and serving: grey uint8 picture -> what the network takes.
 
 Canonical form: stretch to (height, width) with one Pillow resampling, times ``rescale_factor``, minus mean, divided by
-std per channel. Every processor that is this in other words (EfficientNet's ``rescale_offset`` and ``include_top``)
-is folded into it; one that is not is refused. NumPy and Pillow only.
+std per channel. A processor that is equivalent to this (EfficientNet's ``rescale_offset`` and ``include_top``) is
+folded into it; any other is refused. NumPy and Pillow only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EFFICIENTNET_DEFAULTS = {
     "image_std": [0.5, 0.5, 0.5],
     "include_top": True,
 }
-ADVICE = "use a checkpoint that stretches to one height and width, or pass stretch=True when fine-tuning from it"
+ADVICE = "use a checkpoint that stretches to one height and width"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Preprocessing:
             raise ValueError(f"mean {self.mean} and std {self.std} must be finite, and std above 0")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, stretch: bool = False) -> Preprocessing:
+    def from_pretrained(cls, folder: str | Path) -> Preprocessing:
         """Read ``preprocessor_config.json`` of a local checkpoint folder (the file itself may be given too).
 
         Raises FileNotFoundError or ValueError, each naming the file.
@@ -66,19 +66,16 @@ class Preprocessing:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; save it beside the model with Preprocessing.save(folder)")
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            return cls.from_dict(config, stretch=stretch)
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod
-    def from_dict(cls, config: dict[str, Any], *, stretch: bool = False) -> Preprocessing:
+    def from_dict(cls, config: dict[str, Any]) -> Preprocessing:
         """Fold a ``preprocessor_config.json`` of transformers into the canonical form.
 
         ``(x f - 1 - m) / s`` is ``(x f - (m + 1)) / s`` (rescale_offset); the second division by ``s`` of include_top
-        gives ``(x f - m) / s**2``. With ``stretch`` a geometry that is no plain stretch (shortest edge, centre crop)
-        is replaced by a stretch to the size that comes out of it: right for a checkpoint that will be fine-tuned so.
-        Raises ValueError that names the key it cannot express.
+        gives ``(x f - m) / s**2``. Raises ValueError that names the key it cannot express.
         """
         kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
         if kind.startswith("EfficientNet"):
@@ -86,7 +83,7 @@ class Preprocessing:
                 **EFFICIENTNET_DEFAULTS,
                 **{key: value for key, value in config.items() if value not in (None, {})},
             }
-        height, width = _size(config, stretch)
+        height, width = _size(config)
         mean, std = _folded(config)
         return cls(
             height=height,
@@ -112,12 +109,12 @@ class Preprocessing:
             "image_mean": list(self.mean),
             "image_std": list(self.std),
             "include_top": False,
-            # transformers gives a grey file one channel otherwise, and the network takes three
+            # otherwise transformers makes one channel of a grey file, and the network takes three
             "do_convert_rgb": True,
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``preprocessor_config.json`` into the folder; give its path."""
+        """Write ``preprocessor_config.json`` into the folder; returns its path."""
         path = Path(folder) / CONFIG_NAME
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path
@@ -176,21 +173,14 @@ def _height_width(size: Any) -> tuple[int, int] | None:
     return None
 
 
-def _size(config: dict[str, Any], stretch: bool) -> tuple[int, int]:
+def _size(config: dict[str, Any]) -> tuple[int, int]:
     """The size that every picture is stretched to."""
     size = _height_width(config.get("size"))
-    crop = _height_width(config.get("crop_size")) if config.get("do_center_crop", False) else None
-    if stretch:
-        edge = config["size"].get("shortest_edge") if isinstance(config.get("size"), dict) else None
-        found = crop or size or (_height_width(edge) if edge else None)
-        if found is None:
-            raise ValueError(f"size is {config.get('size')!r}; give a height and a width")
-        return found
     if not config.get("do_resize", True):
         raise ValueError(f"do_resize is false, but pictures of any size come in; {ADVICE}")
     if size is None:
         raise ValueError(f"size is {config.get('size')!r}, which depends on the picture's shape; {ADVICE}")
-    if config.get("do_center_crop", False) and crop != size:
+    if config.get("do_center_crop", False) and (crop := _height_width(config.get("crop_size"))) != size:
         raise ValueError(f"do_center_crop cuts {crop} out of {size}; {ADVICE}")
     if config.get("do_pad", False) and _height_width(config.get("pad_size")) != size:
         raise ValueError(f"do_pad is true; {ADVICE}")

@@ -31,7 +31,6 @@ NOT_NEGATIVE = (
     "early_stopping_patience",
     "warmup_steps",
     "max_grad_norm",
-    "small_epochs",
 )
 AT_LEAST_ONE = (
     "head_views",
@@ -63,8 +62,6 @@ def check_values(arguments: Any) -> None:
             raise ValueError(f"--{name} {getattr(arguments, name)}: must be at least 1.")
     if not 0 <= arguments.label_smoothing_factor < 1:
         raise ValueError(f"--label_smoothing_factor {arguments.label_smoothing_factor}: at least 0 and below 1.")
-    if not 32 <= arguments.small_size <= 1024:
-        raise ValueError(f"--small_size {arguments.small_size}: must lie between 32 and 1024.")
     if arguments.loss not in LOSSES:
         raise ValueError(f"--loss {arguments.loss}: one of {', '.join(LOSSES)}.")
     metric = arguments.metric_for_best_model
@@ -157,8 +154,6 @@ class FineTuningArguments(TrainingArguments):
     ema_decay: float = field(default=0.995, metadata={"help": "Weight averaging in stage two; 0 for none."})
     early_stopping_patience: int = field(default=3, metadata={"help": "Evaluations without gain; 0 never stops."})
     precision: str = field(default="auto", metadata={"help": "auto (measured), fp32, bf16 or fp16."})
-    small_epochs: float = field(default=0.0, metadata={"help": "Stage two: first epochs with small pictures."})
-    small_size: int = field(default=128, metadata={"help": "Pixels a side in these epochs."})
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete state in output_dir."})
 
     num_train_epochs: float = field(default=4.0, metadata={"help": "Stage two; 0 skips it."})

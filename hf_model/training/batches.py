@@ -1,4 +1,4 @@
-"""Batches for the Trainer: raw rows in, augmented or plain pictures out."""
+"""Augmented pictures for training, and one fixed augmented view for validation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch.utils.data import Dataset
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
+from hf_model.modeling.features import PictureRows
 from hf_model.radiograph.preprocess import Preprocessing
 
 
@@ -59,10 +60,6 @@ class TrainingCollator:
     augmentation: AugmentationArguments
     label_smoothing: float
     seed: int
-    small_epochs: float = 0.0
-    small_size: int = 128
-    """In the first ``small_epochs`` epochs pictures have ``small_size`` pixels a side (progressive resizing, Tan and
-    Le, "EfficientNetV2", ICML 2021)."""
 
     def __post_init__(self) -> None:
         self.augment = Augmenter(self.augmentation)
@@ -70,21 +67,12 @@ class TrainingCollator:
     def __call__(self, items: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
         rows, epoch = [row for row, _ in items], items[0][1]
         generator = generator_for(self.seed, epoch, rows)
-        pictures = self.rows.pictures(rows, generator)
-        if 0 <= epoch < self.small_epochs:
-            pictures = shrink(pictures, self.small_size)
-        x = self.augment(pictures, generator)
+        x = self.augment(self.rows.pictures(rows, generator), generator)
         labels = torch.from_numpy(self.rows.labels[rows])
         targets = F.one_hot(labels, 2).to(torch.float32)
         x, targets = mixup(x, targets, self.augmentation.mixup, generator)
         targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
         return {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
-
-
-def shrink(pictures: torch.Tensor, side: int) -> torch.Tensor:
-    """uint8 (B, H, W) -> uint8 (B, side, side), bilinear with antialiasing."""
-    small = F.interpolate(pictures[:, None].float(), size=(side, side), mode="bilinear", antialias=True)
-    return small[:, 0].round().clamp(0, 255).to(torch.uint8)
 
 
 def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
@@ -95,29 +83,11 @@ def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
     return ((x.unsqueeze(1) * scale - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-class PlainRows(Dataset):
-    """Pictures as they are, for evaluation: (picture uint8 (H, W), label). They stay in their map until asked for.
-
-    Args:
-        pixels: uint8 (M, H, W). labels: (N,). rows: which pictures, (N,); None for all in order.
-    """
-
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> None:
-        self.pixels, self.labels = pixels, labels
-        self.rows = np.arange(len(labels)) if rows is None else rows
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
-        return self.pixels[self.rows[row]], int(self.labels[row])
-
-
-class AugmentedRows(PlainRows):
+class AugmentedRows(PictureRows):
     """One fixed augmented view of pictures: development data under the shift that training prepares for.
 
-    Plain development pictures come from the distribution of training and are answered nearly all right; the
-    published test pictures come from another. This view keeps the choice of the best state from being a toss-up.
+    Development pictures as they are come from the distribution of training and are nearly all classified correctly;
+    the published test pictures come from another. This view keeps the choice of the best state from being a toss-up.
     Each picture's variation depends on the seed and the picture alone.
     """
 
@@ -132,26 +102,3 @@ class AugmentedRows(PlainRows):
         generator = generator_for(self.seed, 0, [int(self.rows[row])])
         varied = self.augment(torch.from_numpy(np.array(picture)[None]), generator)[0]
         return (varied * 255).round().to(torch.uint8).numpy(), label
-
-
-@dataclass
-class PlainCollator:
-    """(picture, label) pairs -> ``pixel_values`` by the serving code, ``Preprocessing.normalize``, and ``labels``."""
-
-    preprocessing: Preprocessing
-
-    def __call__(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
-        pixels = self.preprocessing.normalize(np.stack([picture for picture, _ in items]))
-        tensor = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
-        return {"pixel_values": tensor, "labels": torch.tensor([label for _, label in items])}
-
-
-def plain_rows(pixels: np.ndarray, index: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> PlainRows:
-    """The pictures ``rows`` in one rendering, those that it has.
-
-    Args:
-        pixels: uint8 (M, H, W), the rendering. index: int64 (N,), which of them shows picture n, or -1.
-        rows: picture numbers wanted. labels: (N,).
-    """
-    there = rows[index[rows] >= 0]
-    return PlainRows(pixels, labels[there], index[there])

@@ -11,7 +11,7 @@ from typing import Any
 from hf_model.data.pixels import Pixels, decode_split
 from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
 from hf_model.files import write_json
-from hf_model.hub.card import write_card
+from hf_model.hub.model_card import write_card
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.export import export

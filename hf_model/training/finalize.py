@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from accelerate.utils import extract_model_from_parallel
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
@@ -25,9 +24,8 @@ from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
-from hf_model.modeling.features import compute_features, compute_logits
-from hf_model.radiograph import FeatureGate
-from hf_model.training.batches import PlainCollator, PlainRows, plain_rows
+from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches
+from hf_model.radiograph import OODDetector
 
 
 @dataclass
@@ -77,11 +75,8 @@ class Finisher:
         # scores are published with the weights, a hospital's numbers not
         if self.data.patient_column is not None or self.data.pattern is not None:
             patients = anonymous_keys(patients)
-        batches = self._batches(PlainRows(pixels, labels))
+        batches = picture_batches(PictureRows(pixels, labels), self.base.preprocessing)
         return Scores(compute_logits(self.base.model, batches, self.device, what), labels, names, patients)
-
-    def _batches(self, rows: PlainRows) -> DataLoader:
-        return DataLoader(rows, batch_size=64, collate_fn=PlainCollator(self.base.preprocessing))
 
     def calibrate(self, weights: str) -> tuple[Decision, Scores]:
         """Temperature and operating points from the calibration patients, and their scores."""
@@ -112,7 +107,7 @@ class Finisher:
             out[name] = self._scores(changed, plain.labels, plain.names, plain.patients, f"{what}, {name}")
         return out
 
-    def fit_gate(self, weights: str) -> FeatureGate:
+    def fit_gate(self, weights: str) -> OODDetector:
         """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
 
         Refusal has to know what a radiograph is, not whose: patients are kept apart only so that the threshold is a
@@ -122,11 +117,12 @@ class Finisher:
         groups = self.data.patients or self.data.main.names
         features, owners = [], []
         for name, (pixels, index) in self.data.renderings.items():
-            batches = self._batches(plain_rows(pixels.pixels, index, rows, self.data.main.labels))
+            pictures = PictureRows.of_rendering(pixels.pixels, index, rows, self.data.main.labels)
+            batches = picture_batches(pictures, self.base.preprocessing)
             seen = compute_features(self.base.model, batches, self.device, f"development, {name}")
             features.append(seen["features"].numpy())
             owners += [groups[i] for i in rows[index[rows] >= 0]]
-        gate = FeatureGate.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
+        gate = OODDetector.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
         gate = replace(gate, metadata=gate.metadata | {"weights_sha256": weights})
         gate.save(self.folder)
         return gate

@@ -34,8 +34,6 @@ RECIPE = (
     "gradient_accumulation_steps",
     "label_smoothing_factor",
     "loss",
-    "small_epochs",
-    "small_size",
     "metric_for_best_model",
     "max_steps",
 )

@@ -22,11 +22,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.metrics.trainer_metrics import make_compute_metrics
 from hf_model.modeling.depthwise import quicken_depthwise
-from hf_model.modeling.features import FeatureRows, HeadOnFeatures, compute_features
+from hf_model.modeling.features import FeatureRows, HeadOnFeatures, PictureCollator, compute_features
 from hf_model.modeling.freezing import unfreeze
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.batches import PlainCollator, TrainingCollator, TrainingRows
+from hf_model.training.batches import TrainingCollator, TrainingRows
 from hf_model.training.trainer import AVERAGE_FILE, EpochCallback, PneumoniaTrainer, WeightAverage, floating
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def _head_stage(model: nn.Module, data: StageData, arguments: FineTuningArgument
         data.train.epoch = -1 - view  # views of their own, not those of an epoch of stage two
         views.append(features(data.train, collator, f"view {view + 1} of {arguments.head_views}"))
     train = FeatureRows(*(torch.cat([view[key] for view in views]) for key in ("features", "labels", "targets")))
-    seen = features(data.validation, PlainCollator(data.preprocessing), "development-validation")
+    seen = features(data.validation, PictureCollator(data.preprocessing), "development-validation")
     validation = FeatureRows(seen["features"], seen["labels"])
     head = HeadOnFeatures(model)
     settings = _stage_arguments(
@@ -228,15 +228,9 @@ def fine_tuning_trainer(
         train_dataset=data.train,
         eval_dataset=data.validation,
         data_collator=TrainingCollator(
-            data.train,
-            data.preprocessing,
-            data.augmentation,
-            arguments.label_smoothing_factor,
-            arguments.seed,
-            arguments.small_epochs,
-            arguments.small_size,
+            data.train, data.preprocessing, data.augmentation, arguments.label_smoothing_factor, arguments.seed
         ),
-        eval_collator=PlainCollator(data.preprocessing),
+        eval_collator=PictureCollator(data.preprocessing),
         compute_metrics=data.figures,
         class_weights=data.class_weights,
         layer_decay=arguments.layer_decay,

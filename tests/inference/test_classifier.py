@@ -19,7 +19,7 @@ from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph
 from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Source
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER
-from hf_model.radiograph import FeatureGate, Radiograph
+from hf_model.radiograph import OODDetector, Radiograph
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
@@ -154,23 +154,23 @@ def test_batch_size_below_one_is_refused(classifier: Classifier) -> None:
         list(classifier.predict_batch(FILES, batch_size=0))
 
 
-def test_gate_flags_what_is_unlike_training(exported_folder: Path, tmp_path: Path, openvino_engine) -> None:
-    """A gate around the features of one picture: this one has distance 0, every other one is outside."""
+def test_what_is_unlike_training_is_flagged(exported_folder: Path, tmp_path: Path, openvino_engine) -> None:
+    """A detector around the features of one picture: this one has distance 0, every other one is outside."""
     folder = shutil.copytree(exported_folder, tmp_path / "gated")
     known, other = pictures(2, seed=9)
     mean = openvino_engine.run(known[None]).features[0]
     axis = np.eye(1, mean.size, dtype=np.float32)
-    FeatureGate(mean, axis, np.ones(1, np.float32), residual=1.0, threshold=1e-6).save(folder)
+    OODDetector(mean, axis, np.ones(1, np.float32), residual=1.0, threshold=1e-6).save(folder)
     gated = Classifier.from_pretrained(folder, cache="")
     found = [gated.predict(png_bytes(picture)).findings for picture in (known, other)]
     flags = [[f.severity for f in findings if f.code == "unlike-training"] for findings in found]
     assert flags == [[], ["flag"]]
 
 
-def test_gate_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
+def test_an_ood_detector_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(exported_folder, tmp_path / "gated")
     one = np.ones(1, np.float32)
-    FeatureGate(one, one[None], one, 1.0, 1.0, metadata={"weights_sha256": "1" * 64}).save(folder)
+    OODDetector(one, one[None], one, 1.0, 1.0, metadata={"weights_sha256": "1" * 64}).save(folder)
     with pytest.raises(CheckpointError, match=r"gate\.safetensors of gated was fitted on other weights"):
         Classifier.from_pretrained(folder)
 

@@ -134,15 +134,6 @@ def test_what_cannot_be_expressed_is_refused_by_name(change, word, tmp_path):
         Preprocessing.from_pretrained(tmp_path)
 
 
-def test_stretch_takes_the_size_that_comes_out():
-    config = EFFICIENTNET_B0 | {"size": {"shortest_edge": 256}, "do_center_crop": True}
-    assert Preprocessing.from_dict(config, stretch=True).height == 289
-    config |= {"do_center_crop": False}
-    assert Preprocessing.from_dict(config, stretch=True).width == 256
-    with pytest.raises(ValueError, match="longest_edge"):
-        Preprocessing.from_dict(config | {"size": {"longest_edge": 9}}, stretch=True)
-
-
 def test_missing_and_broken_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"preprocessor_config\.json is missing"):
         Preprocessing.from_pretrained(tmp_path)

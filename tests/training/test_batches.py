@@ -8,17 +8,9 @@ import numpy as np
 import torch
 
 from hf_model.data.augmentation import AugmentationArguments
+from hf_model.modeling.features import PictureCollator, PictureRows
 from hf_model.radiograph import Preprocessing
-from hf_model.training.batches import (
-    AugmentedRows,
-    PlainCollator,
-    TrainingCollator,
-    TrainingRows,
-    generator_for,
-    normalised,
-    plain_rows,
-    shrink,
-)
+from hf_model.training.batches import AugmentedRows, TrainingCollator, TrainingRows, generator_for, normalised
 
 SMALL = Preprocessing(height=16, width=16)
 
@@ -57,23 +49,9 @@ def test_targets_are_smoothed() -> None:
     assert batch["labels"].tolist() == [0, 1]
 
 
-def test_small_pictures_come_first() -> None:
-    collator = TrainingCollator(_rows(), SMALL, AugmentationArguments(), 0.1, seed=3, small_epochs=1.5, small_size=8)
-    sides = [collator([(0, epoch), (1, epoch)])["pixel_values"].shape[-1] for epoch in (-1, 0, 1, 2)]
-    assert sides == [16, 8, 8, 16]  # views of the frozen stage (negative epochs) keep their size
-
-
-def test_shrinking_averages() -> None:
-    grey = torch.from_numpy(np.kron([[10, 50], [90, 130]], np.ones((8, 8)))[None].astype(np.uint8))
-    small = shrink(grey, 4)[0]
-    assert small[0, 0] == 10
-    assert small[-1, -1] == 130
-    assert small.float().mean() == 70
-
-
 def test_rows_stay_in_their_map_until_asked_for() -> None:
     pixels = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    rows = plain_rows(pixels, np.array([4, -1, 2]), np.array([0, 1, 2]), np.array([1, 0, 0]))
+    rows = PictureRows.of_rendering(pixels, np.array([4, -1, 2]), np.array([0, 1, 2]), np.array([1, 0, 0]))
     assert rows.pixels is pixels
     assert [(int(picture[0, 0]), label) for picture, label in (rows[0], rows[1])] == [(4, 1), (2, 0)]
 
@@ -91,6 +69,6 @@ def test_an_augmented_view_is_fixed_for_each_picture() -> None:
 def test_training_and_serving_normalise_alike() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (4, 16, 16), dtype=np.uint8)
     ours = normalised(torch.from_numpy(grey).float() / 255, SMALL)
-    plain = PlainCollator(SMALL)([(picture, 0) for picture in grey])["pixel_values"]
+    plain = PictureCollator(SMALL)([(picture, 0) for picture in grey])["pixel_values"]
     torch.testing.assert_close(ours, plain, atol=2e-6, rtol=0)
     np.testing.assert_array_equal(plain.numpy(), SMALL.normalize(grey))

@@ -1,9 +1,9 @@
-"""The distance of a picture from the development radiographs in the checkpoint's own feature space.
+"""Out-of-distribution (OOD) detection: how far a picture lies from the development radiographs in feature space.
 
 A principal subspace is fitted to the pooled features. The score is the mean squared whitened coordinate inside it
 (Mahalanobis) plus the squared residual outside it in units of its own mean: the two terms of a probabilistic PCA's
-log-likelihood (Tipping and Bishop 1999; the residual is what ViM, Wang et al. 2022, scores by), balanced so that a
-development radiograph scores about 1 + 1. The threshold is a quantile of held-out development radiographs. NumPy only.
+log-likelihood (Tipping and Bishop 1999; ViM, Wang et al. 2022, scores by the residual), balanced so that a development
+radiograph scores about 1 + 1. The threshold is a quantile of held-out development radiographs. NumPy only.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 
-GATE_NAME = "gate.safetensors"
+from hf_model.radiograph.types import Finding
+
+FILE_NAME = "gate.safetensors"
 FORMAT = "feature-gate-1"
 QUANTILE = 0.993
-"""Default share of development radiographs that pass: 0.7 % are flagged."""
+"""Default share of held-out development radiographs that pass: 0.7 % are flagged."""
 COMPONENTS = 64
 TENSORS = ("mean", "components", "variances")
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureGate:
+class OODDetector:
     """mean float32 (D,); components float32 (K, D), orthonormal rows; variances float32 (K,), all above 0.
 
     residual: mean squared length of what the components leave of a development feature (per radiograph, above 0).
@@ -49,13 +51,13 @@ class FeatureGate:
         quantile: float = QUANTILE,
         held_out: float = 0.5,
         seed: int = 0,
-    ) -> FeatureGate:
+    ) -> OODDetector:
         """Fit on pooled features float (N, D) of development radiographs.
 
-        groups: the patient of each row, so that the held-out share (``held_out`` of the groups) has patients of its
-        own; without, rows are drawn alone. components: size of the subspace, at most what the rows allow. quantile:
-        share of the held-out radiographs that passes. Raises ValueError for too few rows, values that are not finite,
-        or options out of range.
+        groups: the patient of each row, so that no patient is on both sides of the split (None: each row is a group).
+        components: size of the subspace, at most what the rows allow. quantile: share of the held-out radiographs that
+        passes. held_out: share of the groups that the threshold is set on. Raises ValueError for too few rows, values
+        that are not finite, or options out of range.
         """
         features = _checked(features)
         if not 0.5 <= quantile < 1:
@@ -64,23 +66,23 @@ class FeatureGate:
             raise ValueError(f"held_out is {held_out} and components {components}; use 0 to 1, and at least 1")
         away = _held_out(len(features), groups, held_out, seed)
         if away.sum() < 2 or (~away).sum() < 3:
-            raise ValueError(f"{len(features)} features are too few to fit a gate on; give features of more patients")
-        gate = cls._fitted(features[~away], components)
-        scores = gate.scores(features[away])
+            raise ValueError(f"{len(features)} features are too few to fit on; give features of more patients")
+        fitted = cls._fitted(features[~away], components)
+        scores = fitted.scores(features[away])
         counts = {"fitted_on": int((~away).sum()), "held_out": int(away.sum()), "dimensions": features.shape[1]}
-        metadata = counts | {"components": len(gate.variances), "quantile": quantile, "seed": seed}
-        # "higher": a radiograph of the set, never a number between two; at least the quantile passes
+        metadata = counts | {"components": len(fitted.variances), "quantile": quantile, "seed": seed}
+        # "higher": the score of one of the radiographs, not one interpolated between two; at least the quantile passes
         threshold = float(np.quantile(scores, quantile, method="higher"))
-        return cls(gate.mean, gate.components, gate.variances, gate.residual, threshold, metadata)
+        return cls(fitted.mean, fitted.components, fitted.variances, fitted.residual, threshold, metadata)
 
     @classmethod
-    def _fitted(cls, features: np.ndarray, components: int) -> FeatureGate:
+    def _fitted(cls, features: np.ndarray, components: int) -> OODDetector:
         count, dimensions = features.shape
         mean = features.mean(axis=0)
         centred = features - mean
         values, vectors = np.linalg.eigh(centred.T @ centred / (count - 1))
         values, vectors = values[::-1], vectors[:, ::-1]
-        # Directions without spread would divide by zero; half of the rows is as many as can be estimated with sense
+        # A direction without spread would divide by zero, and more than half as many as rows cannot be estimated well
         usable = int(np.sum(values > values[0] * 1e-6)) if values[0] > 0 else 0
         kept = min(components, usable, max(1, count // 2), dimensions)
         if kept == 0:
@@ -93,7 +95,7 @@ class FeatureGate:
         """Features float (N, D) -> float64 (N,), 0 and up, larger is further away; infinite where not finite."""
         features = np.asarray(features)
         if features.ndim != 2 or features.shape[1] != self.mean.size:
-            raise ValueError(f"the features are {features.shape}; this gate takes (N, {self.mean.size})")
+            raise ValueError(f"the features are {features.shape}; give (N, {self.mean.size})")
         centred = features.astype(np.float64) - self.mean
         with np.errstate(invalid="ignore", over="ignore"):
             inside = centred @ self._axes
@@ -106,33 +108,36 @@ class FeatureGate:
         """float64 (D, K): made once and not for every picture."""
         return np.ascontiguousarray(self.components.T, dtype=np.float64)
 
-    def score(self, features: np.ndarray) -> float:
-        """One pooled feature float (D,) -> its score."""
-        return float(self.scores(np.asarray(features).reshape(1, -1))[0])
-
-    def passes(self, features: np.ndarray) -> bool:
-        """Whether one pooled feature float (D,) lies among the development radiographs."""
-        return self.score(features) <= self.threshold
+    def findings(self, features: np.ndarray) -> tuple[Finding, ...]:
+        """A flag if one picture's pooled features float (D,) lie farther away than the threshold."""
+        score = float(self.scores(np.asarray(features).reshape(1, -1))[0])
+        if score <= self.threshold:
+            return ()
+        message = (
+            "To the model this does not look like the frontal chest radiographs that it was trained on "
+            f"(distance {score:.1f}, limit {self.threshold:.1f}); upload a frontal chest radiograph."
+        )
+        return (Finding("unlike-training", message, "flag"),)
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``gate.safetensors`` into the folder; give its path."""
+        """Write ``gate.safetensors`` into the folder; returns its path."""
         from safetensors.numpy import save_file
 
-        path = Path(folder) / GATE_NAME
+        path = Path(folder) / FILE_NAME
         numbers = {"residual": self.residual, "threshold": self.threshold}
         header = {"format": FORMAT, "numbers": json.dumps(numbers), "fit": json.dumps(self.metadata, sort_keys=True)}
         save_file({name: getattr(self, name) for name in TENSORS}, path, metadata=header)
         return path
 
     @classmethod
-    def load(cls, folder: str | Path) -> FeatureGate | None:
+    def load(cls, folder: str | Path) -> OODDetector | None:
         """Read ``gate.safetensors`` of a checkpoint folder; None where there is none.
 
-        Raises ValueError, naming the file, where it is no gate.
+        Raises ValueError, naming the file, if it cannot be read as one.
         """
         from safetensors import SafetensorError, safe_open
 
-        path = Path(folder) / GATE_NAME
+        path = Path(folder) / FILE_NAME
         if not path.is_file():
             return None
         try:
@@ -142,11 +147,11 @@ class FeatureGate:
                     raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
             numbers = json.loads(header["numbers"])
-            gate = cls(**tensors, **numbers, metadata=json.loads(header["fit"]))
-            gate.scores(np.zeros((1, gate.mean.size)))
+            detector = cls(**tensors, **numbers, metadata=json.loads(header["fit"]))
+            detector.scores(np.zeros((1, detector.mean.size)))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no feature gate ({error}); fit it again with FeatureGate.fit") from error
-        return gate
+            raise ValueError(f"{path} is not an OOD detector ({error}); fit it again with OODDetector.fit") from error
+        return detector
 
 
 def _checked(features: np.ndarray) -> np.ndarray:
@@ -159,7 +164,7 @@ def _checked(features: np.ndarray) -> np.ndarray:
 
 
 def _held_out(count: int, groups: np.ndarray | list[str] | None, share: float, seed: int) -> np.ndarray:
-    """bool (N,): the rows whose group is held out."""
+    """bool (N,): the rows of held-out groups."""
     groups = np.arange(count) if groups is None else np.asarray(groups)
     if groups.shape != (count,):
         raise ValueError(f"there are {count} features and {groups.size} groups; give one group for each")
