@@ -16,9 +16,9 @@ from hf_model.inference.checkpoint import Checkpoint, CheckpointError
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
-from hf_model.page import about, examples, frame
+from hf_model.page import about, batch, examples, fragment
 from hf_model.page.endpoints import endpoints
-from hf_model.page.handlers import Desk, Handlers
+from hf_model.page.handlers import Handlers
 from hf_model.page.serving import KEPT_SECONDS, ExplainedBlocks, file_input, launch_options
 
 MODEL_LIMIT = {"concurrency_id": "model", "concurrency_limit": 2}
@@ -33,10 +33,11 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
 
     folder: the checkpoint's, for held-out scores, card and figures. examples_dir: pictures to offer, or None.
     """
-    desk = Desk(classifier, folder)
-    handlers = Handlers(desk, examples.find(examples_dir))
-    with ExplainedBlocks(title=frame.TITLE, analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)) as app:
-        gr.HTML(frame.header(classifier.population))
+    handlers = Handlers(classifier, folder, examples.find(examples_dir))
+    with ExplainedBlocks(
+        title="Chest X-ray pneumonia", analytics_enabled=False, delete_cache=(300, KEPT_SECONDS)
+    ) as app:
+        gr.HTML(fragment("page", "header", population=classifier.population))
         with gr.Tabs():
             with gr.Tab("One picture"):
                 one_picture(handlers)
@@ -44,7 +45,7 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
                 many_pictures(handlers)
             with gr.Tab("About") as about_tab:
                 about_model(about_tab, classifier, folder)
-        gr.HTML(frame.footer(classifier.model_id, classifier.model_hash))
+        gr.HTML(fragment("page", "footer", model_id=classifier.model_id, model_hash=classifier.model_hash))
         api(classifier)
     app.queue(default_concurrency_limit=4, max_size=128)
     return app
@@ -52,18 +53,19 @@ def build_app(classifier: Classifier, folder: Path | None = None, examples_dir: 
 
 def one_picture(handlers: Handlers) -> None:
     """Upload and answer side by side, then pictures and controls; on a phone one below the other in that order."""
-    desk, many = handlers.desk, handlers.desk.classifier.population.plural
-    reading = gr.State(None, time_to_live=KEPT_SECONDS)
+    classifier = handlers.classifier
+    figures = about.summary(classifier.metrics)
+    prediction = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             upload = file_input(label="Chest X-ray: drop, paste or choose a file", elem_id="cxr-upload", height=170)
-            gr.HTML(frame.formats())
+            gr.HTML(fragment("page", "formats"))
             shown = gr.HTML(
                 examples.buttons(handlers.examples), js_on_load=examples.SCRIPT, visible=bool(handlers.examples)
             )
         with gr.Column(scale=8, min_width=320):
             answer = gr.HTML(
-                frame.welcome(about.summary(desk.classifier.metrics), desk.classifier.population), elem_id="cxr-answer"
+                fragment("page", "welcome", figures=figures, population=classifier.population), elem_id="cxr-answer"
             )
             override = gr.Button("The picture is right: show the answer", visible=False, elem_id="cxr-override")
     with gr.Row(equal_height=False, visible=False) as results:
@@ -75,7 +77,7 @@ def one_picture(handlers: Handlers) -> None:
             threshold = gr.Slider(
                 0,
                 100,
-                round(100 * desk.decision.threshold, 1),
+                round(100 * handlers.decision.threshold, 1),
                 step=0.1,
                 label="Threshold (%)",
                 info="Called likely at and above it.",
@@ -94,12 +96,12 @@ def one_picture(handlers: Handlers) -> None:
                 handlers.first_pretest(),
                 step=1,
                 label="Pre-test probability (%)",
-                info=f"How many of 100 such {many} have pneumonia, before the film.",
+                info=f"How many of 100 such {classifier.population.plural} have pneumonia, before the film.",
                 elem_id="cxr-pretest",
             )
             values = gr.HTML()
 
-    panel = [reading, answer, override, results, controls, opacity, pictures, values, details]
+    panel = [prediction, answer, override, results, controls, opacity, pictures, values, details]
     settings = [threshold, preset, pretest]
     read = {"outputs": [*panel, upload], "api_visibility": "private", "show_progress_on": answer, **MODEL_LIMIT}
     for event in (
@@ -107,16 +109,16 @@ def one_picture(handlers: Handlers) -> None:
         shown.click(handlers.read_example, settings, **read),
     ):
         event.then(None, js="() => window.cxrReveal('cxr-answer')")
-    override.click(handlers.override, [reading, *settings], panel, **LIVE)
+    override.click(handlers.override, [prediction, *settings], panel, **LIVE)
     threshold.input(
         handlers.move,
-        [reading, threshold, pretest],
-        [reading, answer, values, preset],
+        [prediction, threshold, pretest],
+        [prediction, answer, values, preset],
         trigger_mode="always_last",
         **LIVE,
     )
-    preset.input(handlers.choose, [reading, preset, pretest], [reading, answer, values, threshold], **LIVE)
-    pretest.input(handlers.value, [reading, pretest], values, trigger_mode="always_last", **LIVE)
+    preset.input(handlers.choose, [prediction, preset, pretest], [prediction, answer, values, threshold], **LIVE)
+    pretest.input(handlers.value, [prediction, pretest], values, trigger_mode="always_last", **LIVE)
     opacity.input(None, opacity, js="(v) => document.documentElement.style.setProperty('--cxr-heat', v / 100)")
 
 
@@ -134,7 +136,7 @@ def many_pictures(handlers: Handlers) -> None:
         as_csv = gr.Button("Download CSV", size="sm", elem_id="cxr-csv")
         as_json = gr.Button("Download JSON", size="sm", elem_id="cxr-json")
         override = gr.Button("Answer flagged pictures too", size="sm", visible=False, elem_id="cxr-override-all")
-    result = gr.HTML(frame.batch_welcome(), elem_id="cxr-batch")
+    result = gr.HTML(fragment("page", "batch_welcome"), elem_id="cxr-batch")
     text = gr.Textbox(visible=False)
     files.upload(
         handlers.batch,
@@ -146,9 +148,9 @@ def many_pictures(handlers: Handlers) -> None:
     )
     folder.click(None, js="() => window.cxrFolder()")
     override.click(handlers.override_batch, rows, [rows, result, override], **LIVE)
-    for button, kind in ((as_csv, "csv"), (as_json, "json")):
+    for button, write, kind in ((as_csv, batch.as_csv, "csv"), (as_json, batch.as_json, "json")):
         # Made in the browser from text: no file with patients' file names is written on the server.
-        made = button.click(getattr(handlers, kind), rows, text, **LIVE)
+        made = button.click(write, rows, text, **LIVE)
         made.then(None, text, js=f"(text) => window.cxrDownload(text, 'chest-xray-results.{kind}')")
 
 

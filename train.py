@@ -2,9 +2,9 @@
 
     python train.py --dataset ../shared/data/chest-xray-pneumonia --output_dir outputs/model
 
-Reads from top to bottom as the pipeline: data, model, two training stages, decision, test, checkpoint, Hub. Every
-option: ``python train.py --help``, or one JSON or YAML file as first argument. Also under ``accelerate launch`` and
-``torchrun``.
+The code below reads from top to bottom as the pipeline: data, model, two training stages, decision, test, checkpoint,
+Hub. ``python train.py --help`` lists the options; a JSON or YAML file as first argument sets them too. It also runs
+under ``accelerate launch`` and ``torchrun``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from torch.utils.data import ConcatDataset
 from transformers import set_seed
 
 from hf_model.data.prepare import TRAIN, VALIDATION, prepare
@@ -22,24 +23,24 @@ from hf_model.modeling.base import load_base_model
 from hf_model.modeling.features import PictureRows
 from hf_model.training.arguments import parse_arguments
 from hf_model.training.batches import AugmentedRows, TrainingRows
-from hf_model.training.checkpoint_writer import fix_checkpoint, write_outputs
-from hf_model.training.finalize import Finisher
+from hf_model.training.checkpoint_writer import write_outputs
+from hf_model.training.finalize import TrainedModel, calibrate_checkpoint
 from hf_model.training.leakage import refuse_leakage
 from hf_model.training.machine import keep_memory
 from hf_model.training.records import command_line, refuse_finished, run_identity
-from hf_model.training.stages import StageData, run_stages, validation_rows
+from hf_model.training.stages import StageData, run_stages
 
 logger = logging.getLogger("train")
 
 
 def train(argv: list[str]) -> str:
-    """The whole pipeline; returns the checkpoint folder."""
+    """Run the whole pipeline and return the checkpoint folder."""
     arguments = data_args, model_args, augmentation, _, training = parse_arguments(argv)
     refuse_finished(training)
     keep_memory()
     set_seed(training.seed)
 
-    # 1. May we publish at the end? Better to know before an hour of training than after it.
+    # 1. Write access to the Hub, which is better checked before an hour of training than after it.
     repo_id = None
     if training.push_to_hub and training.process_index == 0:
         if not training.hub_model_id:
@@ -71,7 +72,7 @@ def train(argv: list[str]) -> str:
     validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
     stage_data = StageData(
         TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
-        validation_rows([part for part in validation if len(part)]),
+        ConcatDataset([part for part in validation if len(part)]),
         base.preprocessing,
         augmentation,
         weights,
@@ -81,12 +82,12 @@ def train(argv: list[str]) -> str:
     if training.process_index != 0:
         return training.output_dir
 
-    # 5. Temperature and thresholds on calibration patients, the refusal gate, the graph that serves on a CPU.
-    finisher = Finisher(base, data, arguments, training.device)
-    fixed = fix_checkpoint(finisher)
+    # 5. Temperature and thresholds on calibration patients, the out-of-distribution detector, the serving graph.
+    trained = TrainedModel(base, data, arguments, training.device)
+    checkpoint = calibrate_checkpoint(trained)
 
     # 6. The test split, once, and everything written down: metrics, scores, report and card.
-    write_outputs(finisher, fixed, stages, weights, command_line("train.py", argv))
+    write_outputs(trained, checkpoint, stages, weights, command_line("train.py", argv))
 
     # 7. The Hub, last: whatever happens there, the folder is complete.
     if repo_id is not None:
@@ -102,7 +103,7 @@ def train(argv: list[str]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0 when all went well, 1 with one line on standard error when the user can mend it."""
+    """Entry point; 0 for success, 1 with one line on standard error for what the user can correct."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         train(list(sys.argv[1:] if argv is None else argv))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.json"
 DATA = ROOT.parent / "shared" / "data"
-GROUPS = ("serving", "train")
+GROUPS = ("serving", "train", "input")
 SCHEMA = 1
 COMMAND = "python -m hf_model benchmark"
 
@@ -33,11 +36,12 @@ class Skipped(Exception):  # noqa: N818 - not an error: it says why a benchmark 
 @dataclass(frozen=True)
 class Options:
     """quick: few and small pictures, to see that it works. data: the folder of radiographs. scratch: empty, deleted
-    afterwards."""
+    afterwards. own: values of the options that only this benchmark has, those of its ``add_options(parser)``."""
 
     quick: bool
     data: Path
     scratch: Path
+    own: argparse.Namespace = field(default_factory=argparse.Namespace)
 
     def folder(self, name: str) -> Path:
         """A folder of ``data``; Skipped where it is missing."""
@@ -69,11 +73,16 @@ def chosen(names: list[str], available: dict[str, ModuleType]) -> list[str]:
     return [stem for stem in available if not names or any(stem in stems for stems in fitting.values())]
 
 
-def measure(module: ModuleType, *, quick: bool, command: str, data: Path = DATA) -> dict[str, Any]:
-    """Run one benchmark; its section of the results file."""
+def measure(
+    module: ModuleType, *, quick: bool, command: str, data: Path = DATA, own: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run one benchmark; its section of the results file. ``own``: options of its ``add_options``, as typed."""
+    parser = argparse.ArgumentParser(prog=command)
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        result = module.run(Options(quick, data, Path(scratch)))
+        result = module.run(Options(quick, data, Path(scratch), parser.parse_args(own)))
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "command": command,
@@ -109,11 +118,15 @@ def store(path: Path, name: str, section: dict[str, Any]) -> None:
     write_json(path, content, ensure_ascii=False)
 
 
-def run_one(name: str, *, quick: bool, output: Path | None) -> None:
-    """Run one benchmark in this process, print its table, and store it (output None: nowhere)."""
+def run_one(name: str, *, quick: bool, output: Path | None, own: Sequence[str] = ()) -> None:
+    """Run one benchmark in this process, print its table, and store it (output None: nowhere).
+
+    ``own``: options that only this benchmark has, as on the command line.
+    """
     module = discover()[name]
+    command = shlex.join([*COMMAND.split(), name, *["--quick"] * quick, *own])
     try:
-        section = measure(module, quick=quick, command=" ".join([COMMAND, name, *["--quick"] * quick]))
+        section = measure(module, quick=quick, command=command, own=own)
     except Skipped as reason:
         print(f"{name}: skipped, {reason}.\n", flush=True)
         return

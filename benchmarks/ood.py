@@ -1,7 +1,7 @@
-"""Pictures that are no upright frontal chest film: photographs, generated ones, and radiographs altered on purpose.
+"""Out-of-distribution samples: photographs, generated pictures, and radiographs altered on purpose.
 
-What the gate is measured with. Photographs come from packages that are installed anyway and are found by path, so that
-nothing of scikit-image is imported; everything else is drawn from a seed.
+None of them is an upright frontal chest film. The photographs come from packages that are installed anyway and are
+found by path, so that nothing of scikit-image is imported; everything else is drawn from a seed.
 """
 
 from __future__ import annotations

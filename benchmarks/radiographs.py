@@ -18,15 +18,15 @@ def full_size(options: Options) -> list[Path]:
     return files[::8] if options.quick else files
 
 
-def training_files(options: Options, count: int) -> list[bytes]:
-    """``count`` JPEG files of 224 px, evenly spread over the published training split."""
+def training_files(options: Options, count: int | None = None) -> list[bytes]:
+    """``count`` JPEG files of 224 px, evenly spread over the published training split; all of them for None."""
     import pyarrow.parquet as parquet
 
     parts = sorted(options.folder(SMALL).rglob("train-*.parquet"))
     if not parts:
         raise Skipped(f"needs train-*.parquet in {options.data / SMALL}")
     rows = sum(parquet.read_metadata(part).num_rows for part in parts)
-    wanted = np.unique(np.linspace(0, rows - 1, min(count, rows)).astype(int))
+    wanted = np.unique(np.linspace(0, rows - 1, min(count or rows, rows)).astype(int))
     files, first = [], 0
     for part in parts:
         column = parquet.read_table(part, columns=["image"]).column("image")

@@ -32,13 +32,15 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
 
     repeated: number of training rows, made by repeating the real ones, to see how the cost grows.
     """
+    from torch.utils.data import ConcatDataset
+
     from hf_model.data.prepare import TRAIN, VALIDATION, prepare
     from hf_model.data.splits import class_weights
     from hf_model.modeling.base import load_base_model
     from hf_model.modeling.features import PictureRows
     from hf_model.training.batches import TrainingRows
     from hf_model.training.machine import keep_memory
-    from hf_model.training.stages import StageData, validation_rows
+    from hf_model.training.stages import StageData
 
     keep_memory()
     data_args, model_args, augmentation, _, training = arguments
@@ -49,7 +51,7 @@ def stage_data(arguments: tuple, *, repeated: int | None = None) -> tuple[Any, A
         rows = np.resize(np.random.default_rng(0).permutation(rows), repeated)
     train = TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows])
     validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
-    stage = StageData(train, validation_rows(validation), base.preprocessing, augmentation, class_weights(labels[rows]))
+    stage = StageData(train, ConcatDataset(validation), base.preprocessing, augmentation, class_weights(labels[rows]))
     return base, data, stage
 
 

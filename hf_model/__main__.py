@@ -10,7 +10,6 @@ COMMANDS = {
     "evaluate": ("hf_model.commands.evaluate", "report of a checkpoint on a labelled data set"),
     "recalibrate": ("hf_model.commands.recalibrate", "fit threshold and temperature on local pictures"),
     "experiments": ("hf_model.commands.experiments", "compare heads, depths, losses, augmentations and sizes"),
-    "gate": ("hf_model.commands.gate", "what the input checks hold back: photographs, radiographs"),
     "audit": ("hf_model.commands.audit", "counts, duplicates, leakage and shortcuts of a data set"),
     "export": ("hf_model.commands.export", "make the OpenVINO graph that serves a checkpoint"),
     "promote": ("hf_model.commands.promote", "make a trained folder the shipped checkpoint"),

@@ -1,7 +1,8 @@
 """How a figure is written wherever a person reads it: terminal, tables, report, card, page and README.
 
-Figures come as the entries of ``metrics.json``: a number, or ``{"value": number, "interval": [low, high]}``. Shares are
-stored as 0 to 1 and written in percent with one decimal. Standard library only, because serving imports this module.
+Figures come as the entries of ``metrics.json``: a number, or ``{"value": number, "interval": [low, high]}``, or as an
+object with ``value`` and ``interval``, such as ``hf_model.metrics.held_out.Rate``. Shares are stored as 0 to 1 and
+written in percent with one decimal. Standard library only, because serving imports this module.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ NOT_DEFINED = "not defined"
 """Stands where a figure has no value: a rate without a denominator, an AUC of one class."""
 
 
-def percent(share: float) -> str:
-    """A share of 0 to 1 with one decimal: ``93.9 %``; ``<0.1 %`` and ``>99.9 %`` instead of a false 0 or 100."""
-    return f"{_digits(share)} %"
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 0 to 1 with one decimal: ``93.9 %``; ``<0.1 %`` and ``>99.9 %`` instead of a false 0 or 100.
+
+    digits: 0 for a rough share.
+    """
+    return f"{_digits(share, digits)} %"
 
 
-def _digits(share: float) -> str:
-    if 0 < share < 0.001:
-        return "<0.1"
-    if 0.999 < share < 1:
-        return ">99.9"
-    return f"{100 * share:.1f}"
+def _digits(share: float, digits: int = 1) -> str:
+    least = 10**-digits
+    if 0 < share < least / 100:
+        return f"<{least:.{digits}f}"
+    if 1 - least / 100 < share < 1:
+        return f">{100 - least:.{digits}f}"
+    return f"{100 * share:.{digits}f}"
 
 
 def setting(share: float) -> str:
@@ -51,13 +56,13 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def value_of(figure: Any) -> float | None:
-    """The number of a figure, which is a number, ``{"value": ...}`` or None."""
-    return figure.get("value") if isinstance(figure, Mapping) else figure
+    """The number of a figure, which is a number, ``{"value": ...}``, an object with ``value``, or None."""
+    return figure.get("value") if isinstance(figure, Mapping) else getattr(figure, "value", figure)
 
 
 def interval_of(figure: Any, key: str = "interval") -> tuple[float, float] | None:
     """``(low, high)`` of a figure; None where it has no interval."""
-    found = figure.get(key) if isinstance(figure, Mapping) else None
+    found = figure.get(key) if isinstance(figure, Mapping) else getattr(figure, key, None)
     return None if found is None else (found[0], found[1])
 
 

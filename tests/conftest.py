@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -15,7 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from generated import chest, write_image_folder
+from generated import chest, make_scores, write_image_folder
+
+from hf_model.metrics.scores import Scores
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
@@ -30,6 +33,12 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 training and 12 test patients per class, 64 px."""
     return write_image_folder(tmp_path_factory.mktemp("chests"), {"train": 40, "test": 12})
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """Scores of 400 patients."""
+    return make_scores()
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +76,29 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "base"
     model.save_pretrained(folder)
     Preprocessing(height=64, width=64).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as transformers saves it: no decision.json, no export."""
+    from inference_checkpoints import build
+
+    return build(tmp_path_factory.mktemp("plain") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete checkpoint: decision.json, metrics.json and the export."""
+    from inference_checkpoints import build, decision
+
+    from hf_model.inference.checkpoint import Checkpoint
+    from hf_model.inference.engines.export import export
+
+    folder = build(tmp_path_factory.mktemp("exported") / "tiny")
+    decision().save(folder)
+    (folder / "metrics.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
+    export(Checkpoint.open(folder))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Pictures and data sets that tests generate: nothing here comes from a patient."""
+"""Pictures, data sets and scores that tests generate: nothing here comes from a patient."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from hf_model.metrics.scores import Scores
 
 
 def chest(seed: int, *, pneumonia: bool = False, side: int = 64) -> np.ndarray:
@@ -32,13 +34,21 @@ def file_name(patient: int, picture: int, pneumonia: bool) -> str:
 
 
 def write_image_folder(
-    folder: Path, splits: dict[str, int], *, side: int = 64, pictures: int = 2, seed: int = 0, smooth: bool = False
+    folder: Path,
+    splits: dict[str, int],
+    *,
+    side: int = 64,
+    pictures: int = 2,
+    seed: int = 0,
+    smooth: bool = False,
+    first: int = 0,
 ) -> Path:
     """An image folder ``<split>/<CLASS>/<name>``, each split with so many patients per class.
 
-    Patient numbers do not repeat over splits. ``smooth`` gives another rendering of the same pictures.
+    Patients are numbered from ``first`` on; numbers do not repeat over splits. ``smooth`` gives another rendering of
+    the same pictures.
     """
-    number = 0
+    number = first
     for split, patients in splits.items():
         for pneumonia in (False, True):
             target = folder / split / ("PNEUMONIA" if pneumonia else "NORMAL")
@@ -53,3 +63,17 @@ def write_image_folder(
                     image.save(target / name)
         number += patients
     return folder
+
+
+def make_scores(patients: int = 400, *, seed: int = 0, separation: float = 2.0, shared: float = 1.0) -> Scores:
+    """Correlated scores of several pictures a patient, as in the real data.
+
+    Three of four patients have pneumonia; one to four pictures each; ``shared`` is the spread between patients.
+    """
+    generator = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(patients), generator.integers(1, 5, patients))
+    labels = (owner % 4 > 0).astype(int)
+    margins = np.where(labels == 1, separation, -separation) + shared * generator.normal(size=patients)[owner]
+    margins = margins + generator.normal(size=len(owner))
+    logits = np.stack([-margins / 2, margins / 2], axis=1)
+    return Scores(logits, labels, [f"p{row:05d}.jpeg" for row in range(len(owner))], [f"person{key}" for key in owner])

@@ -23,7 +23,7 @@ from hf_model.radiograph import read_radiograph
 
 ROOT = Path(__file__).parent.parent
 METRICS = json.loads((CHECKPOINT_DIR / "metrics.json").read_text(encoding="utf-8"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 MAIN, SHARP = METRICS["test"]
 POINTS = {"default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "0.5": "0.5", "argmax": "larger logit"}
 
@@ -155,7 +155,7 @@ def auc(record: dict) -> str:
 
 
 def headline() -> list[str]:
-    """README's table of results: one row for each test rendering and point."""
+    """The documents' table of operating points: one row for each test rendering and point."""
     rows = []
     for name, record in METRICS["test"].items():
         for point, label in POINTS.items():
@@ -166,7 +166,7 @@ def headline() -> list[str]:
 
 
 def facts() -> dict[str, str]:
-    """Single figures that README states."""
+    """Single figures that README and docs state."""
     originals, pairs = METRICS["originals"], METRICS["renderings"]
     blurred, sharpened = (pairs[f"calibration / {change}"] for change in ("blurred", "sharpened"))
     head, blocks = (f"{stage['seconds'] / 60:.0f}" for stage in METRICS["stages"])
@@ -186,13 +186,13 @@ def facts() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("line", [*headline(), *facts().values()])
-def test_readme_states_what_the_files_say(line: str) -> None:
-    assert line in (README if line.startswith("|") else re.sub(r"\s+", " ", README))
+def test_the_documents_state_what_the_files_say(line: str) -> None:
+    assert line in (DOCUMENTS if line.startswith("|") else re.sub(r"\s+", " ", DOCUMENTS))
 
 
-def test_readme_has_no_other_result_rows() -> None:
-    assert len(re.findall(rf"^\| {re.escape(MAIN)}", README, re.MULTILINE)) == len(headline())
+def test_the_documents_have_no_other_result_rows() -> None:
+    assert len(re.findall(rf"^\| {re.escape(MAIN)}", DOCUMENTS, re.MULTILINE)) == len(headline())
 
 
-def test_readme_names_the_command_that_made_the_checkpoint() -> None:
-    assert METRICS["command"].replace(" --resume", "") in README
+def test_the_documents_name_the_command_that_made_the_checkpoint() -> None:
+    assert METRICS["command"].replace(" --resume", "") in DOCUMENTS

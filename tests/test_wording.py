@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_model import wording
+from hf_model.metrics.held_out import Rate
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,11 @@ def test_a_share_never_reads_as_a_false_zero_or_hundred(share: float, text: str)
     assert wording.percent(share) == text
 
 
+def test_a_rough_share_has_no_decimals_and_no_false_end_either() -> None:
+    shares = (0, 0.004, 0.913, 0.996, 1)
+    assert [wording.percent(share, 0) for share in shares] == ["0 %", "<1 %", "91 %", ">99 %", "100 %"]
+
+
 def test_rate_and_ratio_with_and_without_interval() -> None:
     figure = {"value": 0.9385, "interval": [0.91, 0.9995], "cluster_interval": [0.9, 1.0]}
     assert wording.rate(figure) == "93.8 % (91.0 to >99.9)"
@@ -22,6 +28,11 @@ def test_rate_and_ratio_with_and_without_interval() -> None:
     assert wording.ratio(figure) == "0.939 (0.910 to 1.000)"
     assert wording.rate(0.5) == "50.0 %"
     assert wording.ratio({"value": 0.5, "interval": None}) == "0.500"
+
+
+def test_figures_may_be_objects() -> None:
+    assert wording.rate(Rate(374, 390)) == "95.9 % (93.4 to 97.5)"  # scipy: 0.9344 to 0.9746
+    assert wording.interval(Rate(0, 12), percentage=True) == "0.0 to 24.2 %"
 
 
 def test_a_figure_that_is_missing_and_one_that_has_no_value_read_differently() -> None:

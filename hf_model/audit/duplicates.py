@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -23,16 +23,46 @@ from hf_model.data.near_duplicates import (
 from hf_model.data.patients import bare_number
 
 
-def equal_groups(keys: Sequence[Hashable | None]) -> list[list[int]]:
-    """Positions that share a key, two and more, in order of their first. None is no key."""
-    members: dict[Hashable, list[int]] = defaultdict(list)
+def positions_by_key(keys: Iterable[Hashable | None]) -> dict[Hashable, list[int]]:
+    """Key -> the positions that have it, in order of their first; None is no key."""
+    found: dict[Hashable, list[int]] = defaultdict(list)
     for position, key in enumerate(keys):
         if key is not None:
-            members[key].append(position)
-    return [group for group in members.values() if len(group) > 1]
+            found[key].append(position)
+    return found
 
 
-def describe_group(pictures: Pictures, positions: Sequence[int]) -> dict[str, Any]:
+def find_duplicates(pictures: Pictures) -> tuple[dict[str, Any], list[Pair]]:
+    """The JSON part on duplicates (of files, of decoded pixels, near), and the near pairs."""
+    pairs = near_pairs(pictures.pixels, pictures.hashes)
+    files = _repeated(file.sha256 or None for file in pictures.files)
+    near = [
+        _describe(pictures, (p.first, p.second))
+        | {"correlation": p.correlation, "distance": p.distance, "mirrored": p.mirrored}
+        for p in pairs
+    ]
+    return {
+        "rendering": pictures.name,
+        "pixel_size": list(pictures.pixels.shape[1:]),
+        "equal_files": {"groups": len(files), "files": sum(map(len, files))},
+        "exact": exact_duplicates(pictures),
+        "near": _summarise(near),
+        "surplus_pictures": len(pictures.hashes) - _count_distinct(pairs, pictures.hashes),
+        "method": f"perceptual hash within {HASH_DISTANCE} of 64 bits, then correlation at {PIXEL_SIDE} px of at "
+        f"least {CORRELATION}, also inside even borders; mirrored copies too",
+    }, pairs
+
+
+def exact_duplicates(pictures: Pictures) -> dict[str, Any]:
+    """Counts and list of the groups of pictures whose decoded pixels are equal."""
+    return _summarise([_describe(pictures, group) for group in _repeated(pictures.hashes)])
+
+
+def _repeated(keys: Iterable[Hashable | None]) -> list[list[int]]:
+    return [group for group in positions_by_key(keys).values() if len(group) > 1]
+
+
+def _describe(pictures: Pictures, positions: Sequence[int]) -> dict[str, Any]:
     """One group of equal pictures as JSON; positions are in 0 to M."""
     rows = [int(pictures.kept[p]) for p in positions]
     patients = None if pictures.patients is None else sorted({pictures.patients[r] for r in rows} - {None})
@@ -44,8 +74,7 @@ def describe_group(pictures: Pictures, positions: Sequence[int]) -> dict[str, An
     }
 
 
-def summarise_groups(groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of groups from ``describe_group``, and the groups."""
+def _summarise(groups: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "groups": len(groups),
         "files": sum(len(g["files"]) for g in groups),
@@ -56,29 +85,7 @@ def summarise_groups(groups: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def find_duplicates(pictures: Pictures) -> tuple[dict[str, Any], list[Pair]]:
-    """The JSON part on duplicates (of files, of decoded pixels, near), and the near pairs."""
-    pairs = near_pairs(pictures.pixels, pictures.hashes)
-    files = equal_groups([header.sha256 or f"row {i}" for i, header in enumerate(pictures.headers)])
-    exact = [describe_group(pictures, g) for g in equal_groups(pictures.hashes)]
-    near = [
-        describe_group(pictures, (p.first, p.second))
-        | {"correlation": p.correlation, "distance": p.distance, "mirrored": p.mirrored}
-        for p in pairs
-    ]
-    return {
-        "rendering": pictures.name,
-        "pixel_size": list(pictures.pixels.shape[1:]),
-        "equal_files": {"groups": len(files), "files": sum(map(len, files))},
-        "exact": summarise_groups(exact),
-        "near": summarise_groups(near),
-        "surplus_pictures": len(pictures.hashes) - _distinct(pairs, pictures.hashes),
-        "method": f"perceptual hash within {HASH_DISTANCE} of 64 bits, then correlation at {PIXEL_SIDE} px of at "
-        f"least {CORRELATION}, also inside even borders; mirrored copies too",
-    }, pairs
-
-
-def _distinct(pairs: list[Pair], hashes: Sequence[str]) -> int:
+def _count_distinct(pairs: Sequence[Pair], hashes: Sequence[str]) -> int:
     """How many pictures are left when equal and nearly equal ones count once."""
     exact = np.unique(np.asarray(hashes), return_inverse=True)[1]
     joined = components(int(exact.max()) + 1, [(int(exact[p.first]), int(exact[p.second])) for p in pairs])
@@ -86,31 +93,29 @@ def _distinct(pairs: list[Pair], hashes: Sequence[str]) -> int:
 
 
 def series(pictures: Pictures) -> dict[str, Any] | None:
-    """Which numbers each series (a full key without its number) has in each split, and which meet in two series.
+    """Patient numbers of each series (``virus``, ``im``, ...: a full key without its number) in each split.
 
     "ranges": one entry per split and series with the count of patients, the lowest and the highest number. "meet":
-    per split, how many bare numbers are in two series there, of how many. None where file names have no numbers.
+    per split, how many bare numbers occur in two series there, of how many. None unless file names have such numbers.
     """
-    if pictures.patients is None or not pictures.named:
+    if pictures.patients is None or not pictures.kermany_names:
         return None
     numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
-    kinds: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    series_of: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for split, name, key in zip(pictures.split.tolist(), pictures.names, pictures.patients, strict=True):
         if key is None:
             continue
-        bare = bare_number(name)
-        digits = "".join(c for c in bare if c.isdigit())
-        kind = _without_number(key)
-        numbers[split, kind].add(int(digits))
-        kinds[split][bare].add(kind)
+        bare, kind = bare_number(name), _without_number(key)
+        numbers[split, kind].add(int("".join(filter(str.isdigit, bare))))
+        series_of[split][bare].add(kind)
     return {
         "ranges": [
             {"split": split, "series": kind, "patients": len(found), "lowest": min(found), "highest": max(found)}
             for (split, kind), found in sorted(numbers.items())
         ],
         "meet": {
-            split: {"numbers": len(found), "in_two_series": sum(len(k) > 1 for k in found.values())}
-            for split, found in kinds.items()
+            split: {"numbers": len(found), "in_two_series": sum(len(kinds) > 1 for kinds in found.values())}
+            for split, found in series_of.items()
         },
     }
 
@@ -121,26 +126,25 @@ def _without_number(key: str) -> str:
 
 
 def likeness(pictures: Pictures, seed: int = 0) -> dict[str, Any] | None:
-    """Are pictures with one bare number across splits of one child? Correlations at 64 px of three kinds of pairs.
+    """Do pictures with one bare number in two splits show one child? Median correlations at 64 px of three kinds of
+    pairs: of one full key; of one bare number but two full keys and two splits; drawn at random from the classes and
+    splits of the second kind.
 
-    A weak witness, since films of one child are hardly more alike than strangers'; ``series`` is the stronger.
-    Medians and counts for pairs of one full key, of one bare number but two full keys and two splits, and of pairs
-    drawn at random from the classes and splits of the second kind. None where file names have no such numbers.
+    Weak evidence, since films of one child are hardly more alike than films of two; ``series`` is stronger. None unless
+    file names have such numbers.
     """
-    if pictures.patients is None or not pictures.named:
+    if pictures.patients is None or not pictures.kermany_names:
         return None
     flat = standardised(thumbnails(pictures.pixels, PIXEL_SIDE))
     key = [pictures.patients[i] for i in pictures.kept]
     number = [bare_number(pictures.names[i]) for i in pictures.kept]
-    split, label = pictures.split[pictures.kept], pictures.labels[pictures.kept]
-    same = [pair for group in equal_groups(key) for pair in combinations(group, 2)]
-    same = [(a, b) for a, b in same if pictures.hashes[a] != pictures.hashes[b]]
-    bare = [
-        (a, b)
-        for group in equal_groups(number)
-        for a, b in combinations(group, 2)
-        if key[a] != key[b] and split[a] != split[b]
-    ]
+    split, label = pictures.decoded_split, pictures.decoded_labels
+
+    def pairs_of(keys: list[str | None]) -> list[tuple[int, int]]:
+        return [pair for group in _repeated(keys) for pair in combinations(group, 2)]
+
+    same = [(a, b) for a, b in pairs_of(key) if pictures.hashes[a] != pictures.hashes[b]]
+    bare = [(a, b) for a, b in pairs_of(number) if key[a] != key[b] and split[a] != split[b]]
     generator = np.random.default_rng(seed)
     strangers = []
     for a, b in bare:

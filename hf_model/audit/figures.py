@@ -1,4 +1,4 @@
-"""Sheets of pictures: samples, means, suspects, pairs, an augmentation preview. Pillow draws them."""
+"""Figures of the page: charts (matplotlib), and sheets of pictures with lines of text below (Pillow)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from hf_model.audit.model_probes import hide
-from hf_model.audit.pictures import TEST, Pictures
+from hf_model.audit.pictures import Pictures
 from hf_model.config import LABELS
 from hf_model.data.near_duplicates import Pair
 from hf_model.evaluation.figures import CLASS_STYLE, GREY, ORANGE, new_axes
+from hf_model.wording import decimal, percent
 
 STYLE = dict(zip(LABELS, CLASS_STYLE, strict=True))
 SPLIT_LINES = ("-", "--", ":", "-.")
@@ -33,18 +34,18 @@ def counts_chart(counts: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def sizes_chart(pictures: Pictures) -> list[tuple[str, Figure]]:
-    """Histograms per class of the longer side, the aspect and the file's length."""
-    out = []
+def sizes_charts(pictures: Pictures) -> dict[str, Figure]:
+    """Histograms per class of the longer side, the aspect and the file's length, by name."""
+    out = {}
     quantities = (
-        ("longer_side", "longer side, px", lambda h: max(h.width, h.height)),
-        ("aspect", "width / height", lambda h: h.width / h.height),
-        ("file_size", "file size, KiB", lambda h: h.size / 1024),
+        ("longer_side", "longer side, px", lambda f: max(f.width, f.height)),
+        ("aspect", "width / height", lambda f: f.width / f.height),
+        ("file_size", "file size, KiB", lambda f: f.size / 1024),
     )
     for key, title, value in quantities:
         figure, axes = new_axes(4.6, 3.2)
         by_class = [
-            [value(h) for h, known in zip(pictures.headers, pictures.labels, strict=True) if known == label and h.width]
+            [value(f) for f, given in zip(pictures.files, pictures.labels, strict=True) if given == label and f.width]
             for label in range(len(LABELS))
         ]
         everything = np.concatenate([np.asarray(v, dtype=float) for v in by_class])
@@ -56,12 +57,12 @@ def sizes_chart(pictures: Pictures) -> list[tuple[str, Figure]]:
                 axes.hist(values, edges, weights=weights, color=colour, alpha=0.55, label=shown)
         axes.set(xlabel=title, ylabel="share of the class")
         axes.legend(frameon=False, fontsize=9)
-        out.append((key, figure))
+        out[key] = figure
     return out
 
 
 def intensity_chart(entries: list[dict[str, Any]]) -> Figure:
-    """Share of each grey value, a line per split and class; black and white bins run off the top if they must."""
+    """Share of each grey value, a line per split and class; bins at both ends may exceed the axis."""
     figure, axes = new_axes(6.8, 3.8)
     splits = list(dict.fromkeys(entry["split"] for entry in entries))
     for entry in entries:
@@ -83,14 +84,8 @@ def probes_chart(rows: list[tuple[str, dict[str, Any], bool]]) -> Figure:
         if entry["interval"] is not None:
             axes.plot(entry["interval"], [height, height], color=colour, linewidth=2)
         axes.plot(entry["value"], height, marker, color=colour)
-        axes.annotate(
-            f"{entry['value']:.3f}",
-            (entry["value"], height),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-        )
+        place = {"textcoords": "offset points", "ha": "center"}
+        axes.annotate(decimal(entry["value"]), (entry["value"], height), (0, 6), fontsize=8.5, **place)
     axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [title for title, _, _ in reversed(rows)])
     least = min([0.45, *(min([entry["value"], *(entry["interval"] or ())]) for _, entry, _ in rows)])
@@ -148,7 +143,7 @@ def sheet(tiles: Sequence[tuple[np.ndarray, Sequence[str]]], columns: int) -> Im
 
 
 def _fit(draw: ImageDraw.ImageDraw, line: str, font: ImageFont.ImageFont) -> str:
-    """The line, its middle left out if it is wider than a tile: file names differ at both ends."""
+    """The line, shortened in the middle if it is wider than a tile: file names differ at both ends."""
     if draw.textlength(line, font=font) <= TILE:
         return line
     keep = len(line)
@@ -162,7 +157,7 @@ def _fit(draw: ImageDraw.ImageDraw, line: str, font: ImageFont.ImageFont) -> str
 
 def samples(pictures: Pictures, label: int, seed: int, columns: int = 6, rows: int = 2) -> Image.Image:
     """Random pictures of one class from the development splits."""
-    at = pictures.development[pictures.labels[pictures.kept[pictures.development]] == label]
+    at = pictures.development[pictures.decoded_labels[pictures.development] == label]
     chosen = np.random.default_rng(seed).permutation(at)[: columns * rows]
     tiles = [(pictures.pixels[i], [pictures.where(int(pictures.kept[i]))]) for i in chosen]
     return sheet(tiles, columns)
@@ -200,7 +195,7 @@ def pairs_sheet(pictures: Pictures, pairs: Sequence[Pair], shown: int = 12) -> I
     tiles = []
     for pair in pairs[:shown]:
         for position, note in (
-            (pair.first, f"correlation {pair.correlation:.3f}"),
+            (pair.first, f"correlation {decimal(pair.correlation)}"),
             (pair.second, "mirrored" if pair.mirrored else ""),
         ):
             row = int(pictures.kept[position])
@@ -212,18 +207,16 @@ def suspects_sheet(pictures: Pictures, listed: Sequence[dict], shown: int = 18) 
     """The likeliest label errors, with the label given and the probability that it was given."""
     tiles = []
     for entry in listed[:shown]:
-        star = " *" if entry["confident"] else ""
-        text = [entry["file"], f"{entry['label']}: {100 * entry['confidence']:.1f} %{star}"]
+        text = [entry["file"], f"{entry['label']}: {percent(entry['confidence'])}{' *' * entry['confident']}"]
         tiles.append((pictures.pixels[entry["position"]], text))
     return sheet(tiles, 6)
 
 
 def masks_sheet(pictures: Pictures, seed: int) -> Image.Image:
     """What the probes see of one picture of each class."""
-    labels = pictures.labels[pictures.kept]
     tiles = []
     for label, name in enumerate(LABELS):
-        at = np.flatnonzero((labels == label) & (pictures.split[pictures.kept] != TEST))
+        at = pictures.development[pictures.decoded_labels[pictures.development] == label]
         if len(at):
             pixels = pictures.pixels[np.random.default_rng(seed).choice(at)]
             small = Image.fromarray(pixels).resize((16, 16), Image.Resampling.BOX).resize((TILE, TILE), 0)

@@ -1,4 +1,4 @@
-"""Rows that are broken or odd, by name. Nothing here stops at a bad row."""
+"""Rows that are broken or unusual, listed by name. A bad row never stops the audit."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from hf_model.data.loading import read_bytes
 from hf_model.data.prepare import pool_splits
 from hf_model.radiograph import UnreadableRadiograph, check_radiograph, read_radiograph
 
-PLAIN_MODES = ("L", "RGB")
+GREY_MODES = ("L", "RGB")
 UNUSABLE = ("unreadable", "truncated", "tiny", "blank")
-"""Kinds that training can learn nothing from; they are skipped when pictures are decoded."""
+"""Kinds that are useless for training; they are skipped when pictures are decoded."""
 KINDS = {
     "unreadable": "Cannot be decoded",
     "truncated": "Cut short",
     "tiny": f"Shorter side below {MIN_SIDE} px",
     "blank": "Blank: next to no contrast",
     "colour": "In colour",
-    "odd-mode": f"Pixel mode other than {' and '.join(PLAIN_MODES)}",
+    "odd-mode": f"Pixel mode other than {' and '.join(GREY_MODES)}",
     "unusual": "Flagged by the checks of every upload",
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing about one row. kind: a key of ``KINDS``; where: split/name; reason: for a person."""
+    """One problem of one row. kind: a key of ``KINDS``; where: split/name; reason: a sentence; code: for counting."""
 
     row: int
     where: str
@@ -54,7 +54,7 @@ def inspect(pictures: Pictures) -> list[Problem]:
 
 
 def _inspect_row(pictures: Pictures, row: int, image: dict[str, object]) -> list[Problem]:
-    where, header = pictures.where(row), pictures.headers[row]
+    where, file = pictures.where(row), pictures.files[row]
 
     def problem(kind: str, reason: str, code: str) -> Problem:
         return Problem(row, where, kind, reason, code)
@@ -65,26 +65,23 @@ def _inspect_row(pictures: Pictures, row: int, image: dict[str, object]) -> list
     except OSError as error:
         return [problem("unreadable", f"{pictures.names[row]} cannot be opened: {error.strerror}.", "missing")]
     except UnreadableRadiograph as error:
-        return [problem(_refusal_kind(error.code, data, header.format), str(error), error.code)]
+        return [problem(_refusal_kind(error.code, data, file.format), str(error), error.code)]
+    flags = [flag for flag in check_radiograph(radiograph) if flag.severity != "note"]
     found = [
-        problem(_finding_kind(f.code), f.message, f.code) for f in check_radiograph(radiograph) if f.severity != "note"
+        problem(flag.code if flag.code in ("blank", "colour") else "unusual", flag.message, flag.code) for flag in flags
     ]
-    # of DICOM the reader refuses every kind of pixels that it does not know, and colour is told above
-    if header.mode is not None and header.format != DICOM and header.mode not in PLAIN_MODES:
-        found.append(problem("odd-mode", f"The file's pixel mode is {header.mode}.", f"mode-{header.mode}"))
+    # the DICOM reader refuses pixel formats that it does not know, and colour is reported above
+    if file.mode is not None and file.format != DICOM and file.mode not in GREY_MODES:
+        found.append(problem("odd-mode", f"The file's pixel mode is {file.mode}.", f"mode-{file.mode}"))
     return found
 
 
 def _refusal_kind(code: str, data: bytes, kind: str | None) -> str:
-    """Truncated where the header opens and the end marker of the format is not in the last bytes."""
+    """Truncated where the header opens and the format's end marker is missing from the last bytes."""
     if code == "too-small":
         return "tiny"
     end = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(kind or "")
     return "truncated" if code == "damaged" and end is not None and end not in data[-64:] else "unreadable"
-
-
-def _finding_kind(code: str) -> str:
-    return code if code in ("blank", "colour") else "unusual"
 
 
 def summarise(problems: list[Problem], pictures: Pictures, shown: int = 200) -> dict[str, Any]:
@@ -94,10 +91,10 @@ def summarise(problems: list[Problem], pictures: Pictures, shown: int = 200) -> 
         listed += [asdict(p) for p in problems if p.kind == kind][:shown]
     return {
         "rows": len(pictures),
-        "skipped_by_training": sum(1 for row in pictures.skipped if pictures.split[row] != TEST),
-        "skipped_in_test": sum(1 for row in pictures.skipped if pictures.split[row] == TEST),
-        # rows, not problems: one picture may be flagged twice
-        "kinds": dict(Counter(kind for kind, _ in {(p.kind, p.row) for p in problems})),
+        "skipped_by_training": sum(pictures.split[row] != TEST for row in pictures.skipped),
+        "skipped_in_test": sum(pictures.split[row] == TEST for row in pictures.skipped),
+        # counts rows, not problems: one picture may be flagged twice
+        "kinds": dict(Counter(kind for kind, _ in dict.fromkeys((p.kind, p.row) for p in problems))),
         "codes": dict(Counter(p.code for p in problems)),
         "problems": listed,
     }

@@ -1,9 +1,9 @@
-"""Simple numbers of each decoded picture, all in one pass over the pixels."""
+"""Simple statistics of each decoded picture, from one pass over the pixels, and counts per split and class."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class Measures:
 
 
 def measure(pictures: Pictures) -> Measures:
-    """Go once over the decoded pixels."""
+    """Statistics, histograms and thumbnails of the decoded pictures."""
     count = len(pictures.pixels)
     statistics = np.empty((count, len(STATISTICS)))
     histograms = np.empty((count, 256), dtype=np.int64)
@@ -103,67 +103,66 @@ def picture_statistics(pixels: np.ndarray, histogram: np.ndarray) -> np.ndarray:
     )
 
 
-_QUANTILES = (0, 5, 50, 95, 100)
-
-
 def count(pictures: Pictures) -> list[dict[str, Any]]:
     """One entry per split and class: pictures, patients (None if unknown), readable, sizes, modes and bytes."""
     readable = np.zeros(len(pictures), dtype=bool)
     readable[pictures.kept] = True
     out = []
-    for split in pictures.splits:
-        for label, name in enumerate(LABELS):
-            rows = np.flatnonzero((pictures.split == split) & (pictures.labels == label))
-            headers = [pictures.headers[i] for i in rows]
-            opened = [h for h in headers if h.width and h.height]
-            people = None if pictures.patients is None else len({pictures.patients[i] for i in rows} - {None})
-            out.append(
-                {
-                    "split": split,
-                    "class": name,
-                    "n": len(rows),
-                    "patients": people,
-                    "readable": int(readable[rows].sum()),
-                    "width": quantiles([h.width for h in opened]),
-                    "height": quantiles([h.height for h in opened]),
-                    "aspect": quantiles([h.width / h.height for h in opened]),
-                    "bytes": quantiles([h.size for h in headers]),
-                    "modes": dict(Counter(f"{h.format} {h.mode}" for h in opened).most_common()),
-                }
-            )
+    for split, label, rows in _by_split_and_class(pictures.splits, pictures.split, pictures.labels):
+        files = [pictures.files[i] for i in rows]
+        opened = [f for f in files if f.width and f.height]
+        known = None if pictures.patients is None else {pictures.patients[i] for i in rows} - {None}
+        out.append(
+            {
+                "split": split,
+                "class": label,
+                "n": len(rows),
+                "patients": None if known is None else len(known),
+                "readable": int(readable[rows].sum()),
+                "width": quantiles([f.width for f in opened]),
+                "height": quantiles([f.height for f in opened]),
+                "aspect": quantiles([f.width / f.height for f in opened]),
+                "bytes": quantiles([f.size for f in files]),
+                "modes": dict(Counter(f"{f.format} {f.mode}" for f in opened).most_common()),
+            }
+        )
     return out
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float] | None:
-    """Least, 5 %, median, 95 % and largest; None of nothing."""
-    if not len(values):
+    """Minimum, 5 %, median, 95 % and maximum; None of nothing."""
+    if not values:
         return None
-    found = np.percentile(np.asarray(values, dtype=float), _QUANTILES)
+    found = np.percentile(np.asarray(values, dtype=float), (0, 5, 50, 95, 100))
     return dict(zip(("least", "low", "median", "high", "largest"), map(float, found), strict=True))
 
 
 def intensity(pictures: Pictures, histograms: np.ndarray) -> list[dict[str, Any]]:
     """Per split and class, from the histograms int64 (M, 256): the share of each grey value, 256 numbers."""
-    split, labels = pictures.split[pictures.kept], pictures.labels[pictures.kept]
     out = []
-    for name in pictures.splits:
-        for label, kind in enumerate(LABELS):
-            chosen = histograms[(split == name) & (labels == label)].sum(axis=0)
-            if chosen.sum():
-                out.append({"split": name, "class": kind, "share": (chosen / chosen.sum()).round(6).tolist()})
+    for split, label, at in _by_split_and_class(pictures.splits, pictures.decoded_split, pictures.decoded_labels):
+        if len(at):
+            total = histograms[at].sum(axis=0)
+            out.append({"split": split, "class": label, "share": (total / total.sum()).round(6).tolist()})
     return out
 
 
 def mean_pictures(pictures: Pictures) -> dict[tuple[str, str], np.ndarray]:
     """(split, class) -> mean of the decoded pictures, float64 (H, W) in grey values."""
-    split, labels = pictures.split[pictures.kept], pictures.labels[pictures.kept]
     out = {}
-    for name in pictures.splits:
-        for label, kind in enumerate(LABELS):
-            at = np.flatnonzero((split == name) & (labels == label))
-            if len(at):
-                total = np.zeros(pictures.pixels.shape[1:], dtype=np.uint64)
-                for i in at:
-                    total += pictures.pixels[i]
-                out[name, kind] = total / len(at)
+    for split, label, at in _by_split_and_class(pictures.splits, pictures.decoded_split, pictures.decoded_labels):
+        if len(at):
+            total = np.zeros(pictures.pixels.shape[1:], dtype=np.uint64)
+            for i in at:
+                total += pictures.pixels[i]
+            out[split, label] = total / len(at)
     return out
+
+
+def _by_split_and_class(
+    splits: Sequence[str], split: np.ndarray, labels: np.ndarray
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(split, class name, positions) in the order of ``splits`` and ``LABELS``."""
+    for name in splits:
+        for label, kind in enumerate(LABELS):
+            yield name, kind, np.flatnonzero((split == name) & (labels == label))

@@ -1,4 +1,4 @@
-"""All rows of a data set as the audit sees them: headers of every file, decoded pixels of those that can be read."""
+"""The rows of a data set as the audit sees them: facts of every file, decoded pixels where readable, patient keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -26,15 +26,16 @@ from hf_model.data.splits import join_groups
 from hf_model.radiograph.dicom import has_prefix, looks_like_dicom
 from hf_model.radiograph.preprocess import Preprocessing
 
+TEST = "test"
 DICOM = "DICOM"
 _TAGS = ["Rows", "Columns", "PhotometricInterpretation", "BitsStored"]
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says before it is decoded. format, mode and the sizes are None where no picture opens.
+class FileInfo:
+    """What is known of a file without decoding it. format, mode and the sizes are None where it does not open.
 
-    size: bytes. mode: Pillow's, or of DICOM the photometric interpretation and the bits stored, "MONOCHROME2 12".
+    size: bytes. mode: Pillow's; of a DICOM file the photometric interpretation and the bits stored, "MONOCHROME2 12".
     """
 
     size: int
@@ -45,31 +46,31 @@ class Header:
     height: int | None = None
 
 
-def read_header(image: dict[str, object] | None) -> Header:
-    """Length, SHA-256 and what Pillow, or pydicom of a DICOM file, tells of a picture without decoding it."""
+def read_file_info(image: dict[str, object] | None) -> FileInfo:
+    """Length and SHA-256 of a picture's file, and what Pillow (for DICOM pydicom) reads from its header."""
     try:
         data = read_bytes(image)
     except OSError:
-        return Header(0, "")
+        return FileInfo(0, "")
     digest = hashlib.sha256(data).hexdigest()
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            return Header(len(data), digest, picture.format, picture.mode, *picture.size)
-    except Exception:  # format readers raise anything at all on broken bytes; what is wrong is told by integrity
+            return FileInfo(len(data), digest, picture.format, picture.mode, *picture.size)
+    except Exception:  # format readers raise anything at all on broken bytes; integrity reports what is wrong
         if has_prefix(data) or looks_like_dicom(data):
-            return Header(len(data), digest, *_dicom_facts(data))
-        return Header(len(data), digest)
+            return FileInfo(len(data), digest, *_dicom_facts(data))
+        return FileInfo(len(data), digest)
 
 
 def _dicom_facts(data: bytes) -> tuple[str, str, int, int] | tuple[()]:
-    """Format, mode, width and height; nothing where the header is broken or describes no picture."""
+    """Format, mode, width and height; empty where the header is broken or describes no picture."""
     from pydicom import dcmread
 
     try:
         found = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=_TAGS)
         height, width = int(found.get("Rows") or 0), int(found.get("Columns") or 0)
         mode = f"{found.get('PhotometricInterpretation', 'unknown')} {found.get('BitsStored', '?')}"
-    except Exception:  # pydicom raises anything at all on broken bytes; what is wrong is told by integrity
+    except Exception:  # pydicom raises anything at all on broken bytes; integrity reports what is wrong
         return ()
     return (DICOM, mode, width, height) if width and height else ()
 
@@ -78,10 +79,10 @@ _SEPARATOR = re.compile(r"[\\/]")
 
 
 def row_names(split: np.ndarray, names: list[str], paths: list[str | None]) -> list[str]:
-    """N names, each of one row of its split alone.
+    """N names that are unique within their split.
 
-    A split's rows have their file names where these are all different. Where patients' folders hold equal names, the
-    class folder and what follows it, ``NORMAL/p1/0.png``; where that is not enough either, the row's number as well.
+    The file names where these are all different. Where patients' folders hold equal names, the path from the class
+    folder on, ``NORMAL/p1/0.png``; where that is not enough either, the row's number as well.
 
     Args:
         split: (N,) strings. names: N file names without folders. paths: N paths as loaded, None where there is none.
@@ -98,7 +99,7 @@ def row_names(split: np.ndarray, names: list[str], paths: list[str | None]) -> l
 
 
 def _below(paths: list[list[str]]) -> list[str]:
-    """Each path without the folders that all have, but with the class folder where there is only one class."""
+    """Each path without the folders that all have in common; a class folder stays even if it is the only one."""
     folders = zip(*(path[:-1] for path in paths), strict=False)
     common = list(takewhile(lambda met: len(set(met)) == 1, folders))
     start = len(common) - bool(common and known_label(common[-1][0]) is not None)
@@ -106,20 +107,19 @@ def _below(paths: list[list[str]]) -> list[str]:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Names that are met twice get their row in the split, counted from 0."""
+    """Names that occur twice get their row in the split, counted from 0."""
     met = Counter(names)
     return [name if met[name] == 1 else f"{name} (row {row})" for row, name in enumerate(names)]
 
 
-def keys_of_rows(
+def patient_keys(
     parts: Sequence[Dataset], names: list[str], development: Pixels, column: str | None, pattern: str | None
-) -> tuple[list[str | None] | None, bool, str | None]:
-    """N patient keys, whether they are this project's own reading of file names, and what they come from, in words.
+) -> tuple[list[str | None] | None, str | None]:
+    """N patient keys and where they come from, in words (both None where no patients are known).
 
-    The decoded development pictures decide what tells patients apart, as in training: a broken file with an odd name
-    switches nothing off. The keys are None where nothing tells them apart; one of them is None where nothing says
-    whose that row is. Keys of a column or a pattern may be hospital numbers, so they are hashed; those of the DICOM
-    headers and folders are already.
+    The decoded development pictures decide where keys come from, as in training, so that a broken file with an odd
+    name has no say. A key is None for a row of unknown patient. Keys of a column or a pattern may be hospital numbers,
+    so they are hashed; those of the DICOM headers and folders already are.
 
     Args:
         parts: development and, if there is one, test, N rows together. names: N file names.
@@ -128,22 +128,18 @@ def keys_of_rows(
     Raises:
         DatasetError: the column is missing from a part, or empty for a decoded development picture.
     """
-    known, kind = find_patients(development.names, development.columns, column, pattern)
+    known, source = find_patients(development.names, development.columns, column, pattern)
     if known is None:
-        return None, False, None
+        return None, None
     keys: list[str] = []
     for rows in parts:
         if column is not None and column not in rows.column_names:
             raise DatasetError(f"--patient_column {column}: the test split has {', '.join(rows.column_names)}.")
         columns = {name: list(rows[name]) for name in (column, FROM_DICOM, FROM_FOLDER) if name in rows.column_names}
-        keys += owners_of(names[len(keys) : len(keys) + len(rows)], columns, kind, column, pattern)
-    named = kind == FILE_NAME and pattern is None
+        keys += owners_of(names[len(keys) : len(keys) + len(rows)], columns, source, column, pattern)
     if column is not None or pattern is not None:
-        keys = anonymous_keys(keys)  # of all parts together, so that a patient of two parts stays one
-    return [key or None for key in keys], named, kind
-
-
-TEST = "test"
+        keys = anonymous_keys(keys)  # of all parts together: a patient of two parts keeps one key
+    return [key or None for key in keys], source
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,33 +147,33 @@ class Pictures:
     """N rows of one data set in one rendering, M of which can be decoded.
 
     Attributes:
-        name: of the data set. source: the splits as loaded.
-        split, names, labels: N values each; split is an array of strings.
-        patients: N keys, or None where nothing says whose picture each is; a key is None where nothing says whose
-            that one is.
-        headers: N.
+        name: of the data set.
+        split: (N,) strings. names: N file names. labels: (N,).
+        patients: N keys, or None where no patients are known; a key is None for a row of unknown patient.
+        files: N.
         kept: int64 (M,), the rows that were decoded, ascending.
         pixels: uint8 (M, H, W). hashes: M SHA-256 of them.
+        kermany_names: whether the patient keys come from file names as the Kermany data set has them.
+        patient_source: where the patient keys come from, in words, or None.
+        source: the splits as loaded.
         skipped: row -> why it could not be decoded.
-        named: whether the patients come from this project's own reading of file names.
-        told_by: what tells patients apart, in words, or None.
-        shown: N names that tell the rows of a split apart; None for ``names``.
+        display_names: N names that are unique within a split; None for ``names``.
     """
 
     name: str
-    source: DatasetDict
     split: np.ndarray
     names: list[str]
     labels: np.ndarray
     patients: list[str | None] | None
-    headers: list[Header]
+    files: list[FileInfo]
     kept: np.ndarray
-    pixels: np.ndarray
+    pixels: np.ndarray | Sequence[np.ndarray]
     hashes: list[str]
-    skipped: dict[int, str]
-    named: bool
-    shown: list[str] | None = None
-    told_by: str | None = None
+    kermany_names: bool
+    patient_source: str | None = None
+    source: DatasetDict = field(default_factory=DatasetDict)
+    skipped: dict[int, str] = field(default_factory=dict)
+    display_names: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -190,7 +186,17 @@ class Pictures:
     @cached_property
     def development(self) -> np.ndarray:
         """Positions (in 0 to M) of the decoded pictures that are not in the test split."""
-        return np.flatnonzero(self.split[self.kept] != TEST)
+        return np.flatnonzero(self.decoded_split != TEST)
+
+    @property
+    def decoded_split(self) -> np.ndarray:
+        """(M,) the split of each decoded picture."""
+        return self.split[self.kept]
+
+    @property
+    def decoded_labels(self) -> np.ndarray:
+        """int64 (M,), the label of each decoded picture."""
+        return self.labels[self.kept]
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -202,14 +208,14 @@ class Pictures:
         keys: list[list[object]] = [list(self.hashes)]
         if self.patients is not None:
             keys.append([self.patients[i] or ("row", i) for i in self.kept.tolist()])
-        if self.patients is not None and self.named:
+        if self.patients is not None and self.kermany_names:
             numbers = [(bare_number(self.names[i]), i) for i in self.kept.tolist()]
             keys.append([(self.split[i] == TEST, number or ("row", i)) for number, i in numbers])
         return join_groups(*keys)
 
     def where(self, row: int) -> str:
         """A row as a report names it: ``train/IM-0115-0001.jpeg``, ``train/NORMAL/p1/0.png``."""
-        return f"{self.split[row]}/{(self.shown or self.names)[row]}"
+        return f"{self.split[row]}/{(self.display_names or self.names)[row]}"
 
 
 def gather(
@@ -221,7 +227,7 @@ def gather(
     patient_column: str | None = None,
     patient_pattern: str | None = None,
 ) -> Pictures:
-    """Read every header and decode every picture, in the same pooled way as training, whose decoded pixels it shares.
+    """Read every file's header and decode every picture, pooled as in training, which shares the decoded pixels.
 
     Args:
         name: what reports call the data set. published: from ``load_splits``.
@@ -236,37 +242,34 @@ def gather(
     pool, test = pool_splits(published)
     parts = [(pool, name)] + ([] if test is None else [(test, f"{name} {TEST}")])
     split = _splits(published)
-    names, paths, headers, kept, found, skipped = [], [], [], [], [], {}
+    names, paths, files, kept, found, skipped = [], [], [], [], [], {}
     for rows, what in parts:
         start = len(names)
         decoded = decode_split(rows, preprocessing, what=what, cache_dir=cache_dir)
         found.append(decoded)
         for row, image in enumerate(tqdm(rows["image"], desc=f"headers of {what}", leave=False)):
-            headers.append(read_header(image))
+            files.append(read_file_info(image))
             names.append(file_name(image, row))
             paths.append((image or {}).get("path"))
         readable, reasons = align(len(rows), decoded)
         kept.append(readable + start)
         skipped |= {row + start: reason for row, reason in reasons.items()}
-    labels = np.concatenate([np.asarray(rows["label"], dtype=np.int64) for rows, _ in parts])
-    patients, named, told_by = keys_of_rows(
-        [rows for rows, _ in parts], names, found[0], patient_column, patient_pattern
-    )
+    patients, source = patient_keys([rows for rows, _ in parts], names, found[0], patient_column, patient_pattern)
     return Pictures(
-        name,
-        published,
-        split,
-        names,
-        labels,
-        patients,
-        headers,
-        np.concatenate(kept),
-        found[0].pixels if len(found) == 1 else np.concatenate([part.pixels for part in found]),
-        [digest for part in found for digest in part.hashes],
-        skipped,
-        named,
-        row_names(split, names, paths),
-        told_by,
+        name=name,
+        split=split,
+        names=names,
+        labels=np.concatenate([np.asarray(rows["label"], dtype=np.int64) for rows, _ in parts]),
+        patients=patients,
+        files=files,
+        kept=np.concatenate(kept),
+        pixels=found[0].pixels if len(found) == 1 else np.concatenate([part.pixels for part in found]),
+        hashes=[digest for part in found for digest in part.hashes],
+        kermany_names=source == FILE_NAME and patient_pattern is None,
+        patient_source=source,
+        source=published,
+        skipped=skipped,
+        display_names=row_names(split, names, paths),
     )
 
 
@@ -289,5 +292,5 @@ def align(count: int, found: Pixels) -> tuple[np.ndarray, dict[int, str]]:
             f"The decoded pixels are of {len(found.rows) + len(found.skipped)} pictures and the data set has {count}: "
             "clear the cache (--cache_dir)."
         )
-    # both in the order of the rows: file names would not do, since patients' folders hold equal ones
+    # both are in the order of the rows; names cannot join them, because patients' folders may hold equal ones
     return found.rows, dict(zip(left_out, (reason for _, reason in found.skipped), strict=True))

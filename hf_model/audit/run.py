@@ -1,9 +1,9 @@
-"""All checks in order, into one record and its pictures."""
+"""All checks in order, into one record (audit.json) and its pictures; and the summary that may be published."""
 
 from __future__ import annotations
 
-import io
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,25 +16,26 @@ from datasets import DatasetDict
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hf_model.audit import duplicates, figures, integrity, leakage, measures, model_probes, shortcuts
-from hf_model.audit import label_quality as label_checks
-from hf_model.audit import shortcuts as probes
+from hf_model.audit import duplicates, figures, integrity, label_quality, leakage, measures, model_probes, shortcuts
 from hf_model.audit.findings import find_all
-from hf_model.audit.label_quality import backbone_features, describe
+from hf_model.audit.measures import Measures
 from hf_model.audit.pictures import Pictures, gather
-from hf_model.audit.shortcuts import TooFewPatients
-from hf_model.config import LABELS, SCHEMA_VERSION
+from hf_model.config import LABELS, SCHEMA_VERSION, is_hub_id
 from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.prepare import rendering_name
+from hf_model.hub.push import PICTURE_PARTS
 from hf_model.inference.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+NOTES = frozenset({"model_note", "labels_note"})
+"""Reasons in words, some of which quote paths: not for the summary."""
+NAMELESS = "one picture"
 
 
 @dataclass
 class Options:
-    """What the command was given; the columns are named as in ``train.py``. backbone: "none" for no network."""
+    """The options of the command. backbone: "none" for no network. columns: those of ``column_options``."""
 
     dataset: str
     renderings: list[str] = field(default_factory=list)
@@ -44,8 +45,6 @@ class Options:
     seed: int = 0
     cache_dir: Path | None = None
     columns: dict[str, str | None] = field(default_factory=dict)
-    patient_column: str | None = None
-    patient_pattern: str | None = None
 
 
 class Audit:
@@ -74,14 +73,14 @@ class Audit:
         published = self._load(self.options.dataset, "--dataset")
         pictures = self._timed("reading", lambda: self._gather(self.record["name"], published))
         self.record["rows"] = len(pictures)
-        taken = self._timed("statistics", lambda: measures.measure(pictures))
-        self._overview(pictures, taken)
+        measured = self._timed("statistics", lambda: measures.measure(pictures))
+        self._overview(pictures, measured)
         problems = self._timed("integrity", lambda: integrity.inspect(pictures))
         self.record["integrity"] = integrity.summarise(problems, pictures)
         self._timed("duplicates", lambda: self._duplicates(pictures))
-        self._timed("shortcuts", lambda: self._shortcuts(pictures, taken, renderings))
-        self.record["shift"] = self._timed("shift", lambda: shortcuts.find_shift(pictures, taken, self.options.seed))
-        self._timed("labels", lambda: self._labels(pictures, taken))
+        self._timed("shortcuts", lambda: self._shortcuts(pictures, measured, renderings))
+        self.record["shift"] = self._timed("shift", lambda: shortcuts.find_shift(pictures, measured, self.options.seed))
+        self._timed("labels", lambda: self._labels(pictures, measured))
         if checkpoint is not None:
             self._timed("model", lambda: self._model(checkpoint))
         self._charts()
@@ -89,7 +88,7 @@ class Audit:
         self.record["seconds"] = self.seconds
 
     def _check_names(self) -> None:
-        """Figures are kept under the name of their rendering, so that two of one name would be one."""
+        """Figures are kept under the name of their rendering, so two of one name would become one."""
         seen = {self.record["name"]}
         for folder in self.options.renderings:
             name = rendering_name(folder)
@@ -107,27 +106,22 @@ class Audit:
         return result
 
     def _load(self, name_or_folder: str, option: str) -> DatasetDict:
-        return load_splits(name_or_folder, **self.options.columns, option=option)
+        columns = {name: self.options.columns.get(name) for name in ("image_column", "label_column")}
+        return load_splits(name_or_folder, **columns, option=option)
 
     def _gather(self, name: str, published: DatasetDict) -> Pictures:
-        options = self.options
-        return gather(
-            name,
-            published,
-            cache_dir=options.cache_dir,
-            patient_column=options.patient_column,
-            patient_pattern=options.patient_pattern,
-        )
+        patients = {name: self.options.columns.get(name) for name in ("patient_column", "patient_pattern")}
+        return gather(name, published, cache_dir=self.options.cache_dir, **patients)
 
-    def _overview(self, pictures: Pictures, taken: measures.Measures) -> None:
+    def _overview(self, pictures: Pictures, measured: Measures) -> None:
         self.record["counts"] = measures.count(pictures)
-        self.record["intensity"] = measures.intensity(pictures, taken.histograms)
+        self.record["intensity"] = measures.intensity(pictures, measured.histograms)
         seed = self.options.seed
-        self.images |= dict(figures.sizes_chart(pictures))
+        self.images |= figures.sizes_charts(pictures)
         self.images["counts"] = figures.counts_chart(self.record["counts"])
         self.images["intensity"] = figures.intensity_chart(self.record["intensity"])
         for label, name in enumerate(LABELS):
-            if (pictures.labels[pictures.kept[pictures.development]] == label).any():
+            if (pictures.decoded_labels[pictures.development] == label).any():
                 self.images[f"samples_{name.lower()}"] = figures.samples(pictures, label, seed)
         self.images["means"] = figures.means(measures.mean_pictures(pictures))
         self.images["augmentation"] = figures.augmentation_preview(pictures.pixels[pictures.development[0]], seed)
@@ -141,32 +135,31 @@ class Audit:
         if pairs:
             self.images["near"] = figures.pairs_sheet(pictures, pairs)
 
-    def _shortcuts(self, pictures: Pictures, taken: measures.Measures, renderings: dict[str, DatasetDict]) -> None:
+    def _shortcuts(self, pictures: Pictures, measured: Measures, renderings: dict[str, DatasetDict]) -> None:
         seed = self.options.seed
-        found = {pictures.name: probes.run_probes(pictures, taken, seed)}
+        found = {pictures.name: shortcuts.run_probes(pictures, measured, seed)}
         if not any(probe["key"] == "metadata" for probe in found[pictures.name]):
-            self.record["probes_note"] = probes.TOO_FEW
-        self.record["sharpness_on_test"] = probes.sharpness_on_test(pictures, taken, seed)
+            self.record["probes_note"] = shortcuts.TOO_FEW
+        self.record["sharpness_on_test"] = shortcuts.sharpness_on_test(pictures, measured, seed)
         self.record["renderings_exact"] = {}
         for name, published in renderings.items():
             other = self._gather(name, published)
-            found[other.name] = probes.run_probes(other, measures.measure(other), seed, whole=False)
-            groups = [duplicates.describe_group(other, g) for g in duplicates.equal_groups(other.hashes)]
-            summary = duplicates.summarise_groups(groups)
-            self.record["renderings_exact"][other.name] = {k: v for k, v in summary.items() if k != "list"}
+            found[name] = shortcuts.run_probes(other, measures.measure(other), seed, whole=False)
+            exact = duplicates.exact_duplicates(other)
+            self.record["renderings_exact"][name] = {key: value for key, value in exact.items() if key != "list"}
         self.record["probes"] = found
 
-    def _labels(self, pictures: Pictures, taken: measures.Measures) -> None:
+    def _labels(self, pictures: Pictures, measured: Measures) -> None:
         at, options = pictures.development, self.options
         if options.backbone == "none":
-            pixels = taken.small[at].reshape(len(at), -1)
-            features, how = np.hstack([taken.statistics[at], pixels]), "simple statistics and 32 px thumbnails"
+            pixels = measured.small[at].reshape(len(at), -1)
+            features, how = np.hstack([measured.statistics[at], pixels]), "simple statistics and 32 px thumbnails"
         else:
-            features = backbone_features(pictures, options.backbone, options.cache_dir)
-            how = describe(options.backbone)
+            features = label_quality.backbone_features(pictures, options.backbone, options.cache_dir)
+            how = label_quality.describe(options.backbone)
         try:
-            part = label_checks.find_label_issues_in(pictures, features, how, options.seed)
-        except TooFewPatients as error:
+            part = label_quality.check_labels(pictures, features, how, options.seed)
+        except shortcuts.TooFewPatientsError as error:
             self.record["labels_note"] = f"Labels were not checked: {error}"
             return
         except ImportError as error:
@@ -178,41 +171,74 @@ class Audit:
 
     def _model(self, checkpoint: Checkpoint) -> None:
         options = self.options
-        given = {
-            **options.columns,
-            "patient_column": options.patient_column,
-            "patient_pattern": options.patient_pattern,
-            "cache_dir": options.cache_dir,
-        }
+        data_options = {**options.columns, "cache_dir": options.cache_dir}
         try:
             self.record["model"] = model_probes.probe_checkpoint(
-                checkpoint, options.dataset, options.engine, options.seed, given
+                checkpoint, options.dataset, options.engine, options.seed, data_options
             )
-        except model_probes.NoHeldOutPictures as error:
+        except model_probes.NoHeldOutPicturesError as error:
             logger.warning("%s", error)
             self.record["model_note"] = str(error)
 
     def _charts(self) -> None:
         rows = [(probe["title"], probe["auc"], False) for probe in self.record["probes"][self.record["name"]]]
         if "labels" in self.record:
-            rows.append(
-                (f"Label check: {self.record['labels']['how'].split(' as ')[0]}", self.record["labels"]["auc"], False)
-            )
+            part = self.record["labels"]
+            rows.append((f"Label check: {part['how'].split(' as ')[0]}", part["auc"], False))
         if "model" in self.record:
-            shown = self.record["model"]["views"][:3]
-            rows += [(f"Model: {view['title'].lower()}", view["auc"], True) for view in shown]
-            self.images["sharpness"] = figures.sharpness_chart(self.record["model"]["views"])
+            views = self.record["model"]["views"]
+            rows += [(f"Model: {view['title'].lower()}", view["auc"], True) for view in views[:3]]
+            self.images["sharpness"] = figures.sharpness_chart(views)
         if rows:
             self.images["probes"] = figures.probes_chart(rows)
         if self.record["shift"]["statistics"]:
             self.images["shift"] = figures.shift_chart(self.record["shift"]["statistics"])
 
 
-def encode(image: Figure | Image.Image) -> bytes:
-    """A PNG."""
-    buffer = io.BytesIO()
-    if isinstance(image, Figure):
-        image.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    else:
-        image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+def summarise(record: dict[str, Any]) -> dict[str, Any]:
+    """A copy of audit.json without the parts and names of single pictures, small enough to keep in a repository.
+
+    ``PICTURE_PARTS`` and patient keys are left out, numbers have four decimals, and paths of the command lose their
+    folders. Sentences are made again from a record in which "one picture" replaces every name: a search for names in
+    finished sentences would miss unexpected ones, and would hit figures where a file is called ``1``.
+    """
+    bare = _without_names(record)
+    changed = {"command": short_command(record["command"]), "findings": find_all(bare)}
+    return _kept({key: changed.get(key, part) for key, part in bare.items() if key not in NOTES})
+
+
+def short_command(command: str) -> str:
+    """The command with only the last part of each path; Hub ids stay."""
+
+    def short(word: str) -> str:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        return word if "/" not in value or is_hub_id(value) else f"{option}{equals}{Path(value).name}"
+
+    return shlex.join(map(short, shlex.split(command)))
+
+
+def _without_names(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with "one picture" wherever a sentence would take a name from."""
+    out = dict(record)
+    problems = [problem | {"where": NAMELESS} for problem in record["integrity"]["problems"]]
+    out["integrity"] = record["integrity"] | {"problems": problems}
+    out["duplicates"] = record["duplicates"] | {
+        kind: part | {"list": [group | {"files": [NAMELESS] * len(group["files"])} for group in part["list"]]}
+        for kind, part in record["duplicates"].items()
+        if kind in ("exact", "near")
+    }
+    # an example of a shared patient names the patient too
+    pairs = [pair | {"examples": {}} for pair in record["leakage"]["pairs"]]
+    out["leakage"] = record["leakage"] | {"pairs": pairs, "leaks": leakage.leaks_of(pairs)}
+    if record.get("labels"):
+        out["labels"] = record["labels"] | {"list": [entry | {"file": NAMELESS} for entry in record["labels"]["list"]]}
+    return out
+
+
+def _kept(value: Any) -> Any:
+    """Without ``PICTURE_PARTS``, numbers to four decimals."""
+    if isinstance(value, dict):
+        return {key: _kept(part) for key, part in value.items() if key not in PICTURE_PARTS}
+    if isinstance(value, list):
+        return [_kept(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,17 +1,16 @@
-"""``python -m hf_model audit``: what is wrong, doubled, leaked, guessable or shifted in a data set, on one page."""
+"""``python -m hf_model audit``: duplicates, leakage, shortcuts, shift, bad rows and doubtful labels of a data set."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
-from hf_model.data.arguments import add_column_options
+from hf_model.data.arguments import add_column_options, column_options
+from hf_model.files import write_json
 from hf_model.inference.checkpoint import checkpoint_around
 
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
@@ -25,9 +24,8 @@ def main(argv: list[str]) -> int:
         print(f"audit: {reason}", file=sys.stderr)
         return 2
     # heavy imports after the arguments are known to be good: --help should not wait for torch
-    from hf_model.audit.run import Audit, Options
-    from hf_model.audit.summary import summarise
-    from hf_model.files import write_json
+    from hf_model.audit.report import write
+    from hf_model.audit.run import Audit, Options, summarise
     from hf_model.inference.engines.base import EngineUnavailable
 
     options = Options(
@@ -38,14 +36,12 @@ def main(argv: list[str]) -> int:
         backbone=arguments.backbone,
         seed=arguments.seed,
         cache_dir=arguments.cache_dir,
-        columns={"image_column": arguments.image_column, "label_column": arguments.label_column},
-        patient_column=arguments.patient_column,
-        patient_pattern=arguments.patient_pattern,
+        columns=column_options(arguments),
     )
     audit = Audit(options, f"python -m hf_model audit {shlex.join(argv)}")
     try:
         audit.run()
-        page = write(audit, Path(arguments.output))
+        page = write(audit.record, audit.images, Path(arguments.output))
         if arguments.summary is not None:
             write_json(arguments.summary, summarise(audit.record))
     except (ValueError, OSError, EngineUnavailable) as error:
@@ -58,14 +54,14 @@ def main(argv: list[str]) -> int:
 
 
 def why_not(output: Path, summary: Path | None = None) -> str | None:
-    """Why nothing can be written there, known before any work."""
+    """Why nothing can be written there, known before any work; None where it can."""
     named = next((name for name in CHECKPOINT_FILES if (output / name).exists()), None)
     around = checkpoint_around(output)
-    if named is not None or around is not None:
+    if named or around:
         what = f"is a checkpoint folder (it holds {named})" if named else f"lies in the checkpoint folder {around}"
         return (
-            f"--output {output} {what}, and the audit writes patients' "
-            "pictures, which do not belong beside weights that may be published. Give another folder."
+            f"--output {output} {what}, and the audit writes patients' pictures, which do not belong beside weights "
+            "that may be published. Give another folder."
         )
     if summary is not None and not summary.parent.is_dir() and summary.parent.resolve() != output.resolve():
         return f"--summary {summary}: there is no folder {summary.parent}; make it first."
@@ -102,21 +98,3 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=int, default=0)
     return made
-
-
-def write(audit: Any, folder: Path) -> Path:
-    """audit.json, the pictures as PNG, and index.html; gives the page's path."""
-    from hf_model.audit.report import page
-    from hf_model.audit.run import encode
-
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for old in (folder / "figures").glob("*.png"):  # of another data set, perhaps, which this page does not show
-        old.unlink()
-    images = {name: encode(image) for name, image in audit.images.items()}
-    for name, data in images.items():
-        (folder / "figures" / f"{name}.png").write_bytes(data)
-    record = json.dumps(audit.record, indent=1, allow_nan=False)
-    (folder / "audit.json").write_text(record + "\n", encoding="utf-8")
-    target = folder / "index.html"
-    target.write_text(page(audit.record, images), encoding="utf-8")
-    return target

@@ -8,7 +8,7 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +21,6 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES
 from hf_model.inference.prediction import Failure, Prediction, checked_threshold, write_csv, write_json
-from hf_model.inference.processes import own_share
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
 """What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
@@ -38,7 +37,7 @@ def main(argv: list[str]) -> int:
         if arguments.batch_size is not None and arguments.batch_size < 1:
             raise ValueError(f"batch_size is {arguments.batch_size}; give at least 1")
         with ExitStack() as stack:
-            files, arguments.output, arguments.speaks = stack.enter_context(own_share(files, arguments.output))
+            files, arguments.output, arguments.reports = stack.enter_context(own_share(files, arguments.output))
             classifier = Classifier.from_pretrained(
                 arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
             )
@@ -128,6 +127,43 @@ def _is_wanted(path: Path, root: Path) -> bool:
         return True
 
 
+@contextmanager
+def own_share(files: list[Path], output: str | None) -> Iterator[tuple[list[Path], str | None, bool]]:
+    """The files of this process, the file that it writes, and whether it reports progress.
+
+    Started alone: everything as given. Started by ``torchrun`` or ``accelerate launch`` as process 1 of 4 (from 0): a
+    contiguous share, so that the parts joined are in the order of the files, and ``results-1-of-4.csv`` for
+    ``results.csv``. Only then are accelerate and torch imported. Raises ValueError for several processes without an
+    output, and ImportError where accelerate is not installed.
+    """
+    if not launched():
+        yield files, output, True
+        return
+    if output is None:
+        raise ValueError("several processes cannot share standard output; give --output, and each writes its part")
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    try:
+        with state.split_between_processes(files) as share:
+            yield list(share), part_name(output, state.process_index, state.num_processes), state.is_main_process
+    finally:
+        state.destroy_process_group()
+
+
+def launched() -> bool:
+    """True if a launcher started several of this process, which WORLD_SIZE and RANK then say."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return "RANK" in os.environ and count.isdigit() and int(count) > 1
+
+
+def part_name(output: str, index: int, count: int) -> str:
+    """``results-0-of-2.csv`` for ``results.csv``: the suffix still gives the format."""
+    path = Path(output)
+    return str(path.with_name(f"{path.stem}-{index}-of-{count}{path.suffix}"))
+
+
 def _open(output: str | None, stack: ExitStack) -> TextIO:
     if output is None:
         return sys.stdout
@@ -160,7 +196,7 @@ def _write(
     )
     # No bar where standard error is no terminal (None), where the table itself is printed on the terminal, and of
     # several processes only the first one's.
-    silent = True if output.isatty() or not arguments.speaks else None
+    silent = True if output.isatty() or not arguments.reports else None
     shown = tqdm(counted(results), total=len(files), unit="picture", file=sys.stderr, disable=silent)
     if (arguments.format or by_suffix) == "json":
         write_json(shown, output, heat_map=arguments.heat_map)

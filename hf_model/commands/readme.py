@@ -1,8 +1,13 @@
-"""``python -m hf_model readme``: README's figures from the files that hold them. Only a clone of the repository has it.
+"""``python -m hf_model readme``: put stored figures into README.md and docs/*.md of a clone of the repository.
 
-Between ``<!-- NAME -->`` and ``<!-- /NAME -->`` stands what the stored results say: ``results`` (the shipped
-checkpoint's metrics.json), ``audit`` (its audit.json), ``experiments`` and ``experiments-whole`` (docs/NAME.md) and
-``benchmarks`` (benchmarks/results.json). A test holds README equal to this.
+What stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` is replaced by block NAME:
+
+- ``results``, ``operating-points``, ``guarantees`` and ``robustness``: the shipped checkpoint's metrics.json;
+- ``audit``: the shipped checkpoint's audit.json;
+- ``experiments-short`` and ``experiments-full``: conclusions of docs/experiments/short.md and full.md;
+- ``benchmarks``: benchmarks/results.json.
+
+A test holds the documents equal to this.
 """
 
 from __future__ import annotations
@@ -15,25 +20,69 @@ from pathlib import Path
 from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR
+from hf_model.wording import POINTS, counted, decimal, percent, rate, ratio
 
 ROOT = Path(__file__).parents[2]
-POINTS = {"argmax": "larger logit", "default": "threshold", "rule_out": "rule-out", "rule_in": "rule-in", "0.5": "0.5"}
+RATES = ("sensitivity", "specificity", "accuracy")
+OTHERS = (
+    ("The Keras project that this one replaces: MobileNetV2, frozen, at 0.5", 0.956, 0.939, 0.876, 0.915),
+    ("Kermany et al., Cell 2018, at 0.5", 0.968, 0.932, 0.901, 0.928),
+)
+"""Name, AUC and ``RATES`` of others on the same test split, as published."""
 
 
 def results(metrics: dict[str, Any]) -> str:
-    """The table of the published test split: a row for each rendering and operating point."""
-    lines = ["| rendering | point | threshold | sensitivity | specificity | accuracy |", "| --- " * 6 + "|"]
+    """Table of the test split: this checkpoint at its threshold and at the larger logit, then ``OTHERS``."""
+    rows = []
+    for point, where in (("default", "at its threshold"), ("argmax", "at the larger logit")):
+        for name, record in metrics["test"].items():
+            if at := record["points"].get(point):
+                rates = [rate(at[key]) for key in RATES]
+                rows.append([f"This checkpoint {where}", name, ratio(record["auc"]), *rates])
+    rows += [[name, "", decimal(auc), *map(percent, rates)] for name, auc, *rates in OTHERS]
+    return _table(["", "rendering", "AUC", *RATES], rows)
+
+
+def operating_points(metrics: dict[str, Any]) -> str:
+    """Table of the test split: a row for each rendering and operating point."""
+    rows = [
+        [name, label, decimal(at["threshold"]), *(rate(at[key]) for key in RATES)]
+        for name, record in metrics["test"].items()
+        for point, label in POINTS.items()
+        if (at := record["points"].get(point))
+    ]
+    return _table(["rendering", "point", "threshold", *RATES], rows)
+
+
+def guarantees(metrics: dict[str, Any]) -> str:
+    """Whether each promise holds on the test split, and how the scores moved, rendering by rendering."""
+    lines = []
     for name, record in metrics["test"].items():
-        for point, label in POINTS.items():
-            at = record["points"][point]
-            rates = " | ".join(_rate(at[key]) for key in ("sensitivity", "specificity", "accuracy"))
-            lines.append(f"| {name} | {label} | {at['threshold']:.3f} | {rates} |")
+        lines.append(f"- {name}, AUC {ratio(record['auc'])}:")
+        held = record["guarantees"]
+        lines += [f"  - **{label}**: {held[point]['sentence']}" for point, label in POINTS.items() if point in held]
+        lines.append(f"  - {record['shift']['sentence']}")
     return "\n".join(lines)
 
 
-def _rate(entry: dict[str, Any]) -> str:
-    low, high = entry["interval"]
-    return f"{100 * entry['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+def robustness(metrics: dict[str, Any]) -> str:
+    """How far the probability moves when a picture is rendered otherwise, and how many radiographs are flagged."""
+    pairs, originals = metrics["renderings"], metrics["originals"]
+    first, second = list(metrics["test"])[:2]
+    moved = {name: decimal(pair["mean_absolute_difference"]) for name, pair in pairs.items()}
+    return "\n".join(
+        [
+            f"- Between the renderings {first} and {second} of the test split: a mean difference of "
+            f"{moved[f'{first} / {second}']} in the probability of a picture.",
+            f"- A calibration picture's probability moves by {moved['calibration / blurred']} on average when it is "
+            f"blurred and by {moved['calibration / sharpened']} when it is sharpened, at the model's size.",
+            f"- On {counted(originals['pictures'], 'full-size original')} of training pictures the accuracy is "
+            f"{percent(originals['accuracy_at_threshold'])} and the mean difference in probability from the small "
+            f"copies {decimal(originals['agreement']['mean_absolute_difference'])}.",
+            f"- By distance in feature space {percent(1 - metrics['gate']['quantile'])} of held-out development "
+            "radiographs are flagged.",
+        ]
+    )
 
 
 def audit(record: dict[str, Any]) -> str:
@@ -42,48 +91,77 @@ def audit(record: dict[str, Any]) -> str:
 
 
 def experiments(document: str) -> str:
-    """Each question of the study with its conclusion, from ``experiments.md``."""
+    """Each question of a study with its conclusion, from the study's ``experiments.md``."""
     found = re.findall(r"^## (.+)\n\n(.+)$", document, re.MULTILINE)
     return "\n".join(f"- **{question}** {conclusion}" for question, conclusion in found)
 
 
 def benchmarks() -> str:
     """The stored tables of speed."""
-    from benchmarks import frame
+    from benchmarks import frame  # only a clone has it
 
-    return frame.readme_tables(frame.load())
+    return frame.readme_tables(frame.load()).rstrip("\n")
 
 
 def blocks() -> dict[str, str]:
-    """Every block of README by its name, as the stored files have it now."""
+    """Every block by its name, as the stored files have it now."""
+    metrics, record = (
+        json.loads((CHECKPOINT_DIR / name).read_text(encoding="utf-8")) for name in ("metrics.json", "audit.json")
+    )
+    short, full = (
+        (ROOT / "docs" / "experiments" / name).read_text(encoding="utf-8") for name in ("short.md", "full.md")
+    )
     return {
-        "results": results(json.loads((CHECKPOINT_DIR / "metrics.json").read_text(encoding="utf-8"))),
-        "audit": audit(json.loads((CHECKPOINT_DIR / "audit.json").read_text(encoding="utf-8"))),
-        "experiments": experiments((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")),
-        "experiments-whole": experiments((ROOT / "docs" / "experiments-whole.md").read_text(encoding="utf-8")),
-        "benchmarks": benchmarks().rstrip("\n"),
+        "results": results(metrics),
+        "operating-points": operating_points(metrics),
+        "guarantees": guarantees(metrics),
+        "robustness": robustness(metrics),
+        "audit": audit(record),
+        "experiments-short": experiments(short),
+        "experiments-full": experiments(full),
+        "benchmarks": benchmarks(),
     }
 
 
-def filled(readme: str, contents: dict[str, str]) -> str:
-    """``readme`` with each block replaced. ValueError for one whose two markers are not there once each, in order."""
+def documents() -> dict[Path, str]:
+    """README.md and docs/*.md by path."""
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return {path: path.read_text(encoding="utf-8") for path in paths}
+
+
+def filled(texts: dict[Path, str], contents: dict[str, str]) -> dict[Path, str]:
+    """``texts`` with each block replaced.
+
+    Raises:
+        ValueError: a block whose two markers are not there once each, in order, in one of the texts.
+    """
+    texts = dict(texts)
     for name, content in contents.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
-            raise ValueError(f"README.md needs one line {begin} and after it one line {end}")
-        before, rest = readme.split(begin, 1)
-        readme = f"{before}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
-    return readme
+        found = [path for path, text in texts.items() if begin in text or end in text]
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        whole = "".join(texts.values())
+        if len(found) != 1 or whole.count(begin) != 1 or whole.count(end) != 1 or not pattern.search(whole):
+            raise ValueError(f"README.md or a file of docs/ needs one line {begin} and after it one line {end}")
+        block = f"{begin}\n{content}\n{end}"
+        texts[found[0]] = pattern.sub(lambda _, block=block: block, texts[found[0]])
+    return texts
 
 
 def main(argv: list[str]) -> int:
-    """Rewrite README.md; 2 with one line where a stored file or a marker is missing."""
-    parser = argparse.ArgumentParser(prog="python -m hf_model readme", description=__doc__.split("``: ")[1])
+    """Rewrite the documents; 2 with one line where a stored file or a marker is missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hf_model readme", description="Put stored figures into README.md and docs/*.md."
+    )
     parser.parse_args(argv)
-    path = ROOT / "README.md"
     try:
-        path.write_text(filled(path.read_text(encoding="utf-8"), blocks()), encoding="utf-8")
+        for path, text in filled(documents(), blocks()).items():
+            path.write_text(text, encoding="utf-8")
     except (ImportError, OSError, ValueError) as error:
         print(f"readme: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))

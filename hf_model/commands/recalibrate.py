@@ -59,8 +59,7 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    options = column_options(arguments)
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
+    pictures = PictureSet.open(arguments.dataset, arguments.split, **column_options(arguments))
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hf_model.config import DEFAULT_DATASET
 
@@ -25,6 +27,21 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
 def column_options(arguments: argparse.Namespace) -> dict[str, str | None]:
     """The values of the options of ``COLUMNS``, as keyword arguments."""
     return {name: getattr(arguments, name) for name in COLUMNS}
+
+
+def check_options(options: object, names: Iterable[str], allowed: Callable[[Any], bool], rule: str) -> None:
+    """Check values of an argument object; None, which stands for a default, passes.
+
+    Args:
+        names: of attributes, which are options of the same name. rule: what ``allowed`` asks for, in words.
+
+    Raises:
+        ValueError: naming the option, its value and the rule.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not allowed(value):
+            raise ValueError(f"--{name} {value}: {rule}.")
 
 
 def _column(name: str) -> str | None:
@@ -68,8 +85,6 @@ class DataArguments:
     cache_dir: str | None = field(default=None, metadata={"help": "Where decoded pixels are kept."})
 
     def __post_init__(self) -> None:
-        for name in ("validation_fraction", "calibration_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 0.5:
-                raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 0.5.")
-        if self.max_train_samples is not None and self.max_train_samples < 16:
-            raise ValueError(f"--max_train_samples {self.max_train_samples}: at least 16 are needed to split.")
+        fractions = ("validation_fraction", "calibration_fraction", "test_fraction")
+        check_options(self, fractions, lambda value: 0 < value < 0.5, "must lie between 0 and 0.5")
+        check_options(self, ["max_train_samples"], lambda value: value >= 16, "at least 16 are needed to split")

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from hf_model.data.arguments import check_options
+
 _SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness")
 
 
@@ -54,12 +56,9 @@ class AugmentationArguments:
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
     def __post_init__(self) -> None:
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{name} {getattr(self, name)}: must lie between 0 and 1.")
-        for name in ("rotation", "shear", "gamma", "noise", "mixup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} {getattr(self, name)}: must not be negative.")
+        check_options(self, _SHARES, lambda value: 0 <= value <= 1, "must lie between 0 and 1")
+        unbounded = ("rotation", "shear", "gamma", "noise", "mixup")
+        check_options(self, unbounded, lambda value: value >= 0, "must not be negative")
 
 
 class Augmenter:

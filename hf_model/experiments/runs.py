@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import io
 import json
@@ -282,7 +281,7 @@ class Laboratory:
             validation = ConcatDataset([view.rows for view in study.views])
             weights = class_weights(rows.labels)
             data = StageData(rows, validation, base.preprocessing, augmentation, weights, figures=recorder)
-            last = run_stages(base.model, data, replace_values(arguments, head_epochs=0))[-1]
+            last = run_stages(base.model, data, arguments.replaced(head_epochs=0))[-1]
             learned = _Learned(last.learning_parameters, last.epochs, last.seconds)
         return len(rows), learned
 
@@ -297,8 +296,7 @@ class Laboratory:
 
     def _train_head(self, head: nn.Module, train: FeatureRows, base, study, arguments, recorder) -> _Learned:
         """Stage one of train.py."""
-        settings = replace_values(
-            arguments,
+        settings = arguments.replaced(
             num_train_epochs=arguments.head_epochs,
             learning_rate=arguments.head_learning_rate,
             per_device_train_batch_size=128,
@@ -365,11 +363,3 @@ def _features(base: BaseModel, loader: DataLoader, what: str) -> dict[str, torch
     defaults = FineTuningArguments(output_dir="unused", report_to="none")
     model = base.model.to(defaults.device, memory_format=torch.channels_last)
     return compute_features(model, loader, defaults.device, what, bf16=defaults.bf16)
-
-
-def replace_values(arguments: FineTuningArguments, **values: object) -> FineTuningArguments:
-    """A copy with other values; ``dataclasses.replace`` would run the checks of an object that is set up already."""
-    changed = copy.copy(arguments)
-    for name, value in values.items():
-        setattr(changed, name, value)
-    return changed

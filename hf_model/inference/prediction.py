@@ -203,6 +203,11 @@ class Prediction:
         """True if no answer may be shown: refused, or in need of confirmation."""
         return self.refused or self.needs_confirmation
 
+    @property
+    def objections(self) -> list[str]:
+        """What the input checks hold against the picture, as sentences; findings that are only notes are left out."""
+        return [finding.message for finding in self.findings if finding.severity != "note"]
+
     def override(self) -> Prediction:
         """The same prediction with its flags overridden; a refusal stays one."""
         return replace(self, overridden=True)

@@ -1,6 +1,6 @@
 """The two endpoints for programs, also MCP tools: same numbers and same JSON as the page and the command line.
 
-Schema of what they give: ``hf_model.inference.prediction``. Gradio shows these docstrings on the API page.
+Schema of what they return: ``hf_model.inference.prediction``. Gradio shows these docstrings on the API page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Callable[..., list[dict[str, Any]]]]:
-    """``predict`` and ``predict_batch`` for one classifier, whose population their docstrings name."""
+    """``predict`` and ``predict_batch`` for one classifier; their docstrings name its population."""
 
     def predict(
         file: str, threshold: float | None = None, heat_map: bool = False, override: bool = False
@@ -88,11 +88,8 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
         finally:
             discard(_paths(files))
 
-    words = {
-        "one": classifier.population.singular,
-        "many": classifier.population.plural,
-        "population": classifier.population.trained_on,
-    }
+    population = classifier.population
+    words = {"one": population.singular, "many": population.plural, "population": population.trained_on}
     for endpoint in (predict, predict_batch):
         for key, value in words.items():
             endpoint.__doc__ = endpoint.__doc__.replace(f"{{{key}}}", value)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_model.page.pictures import data_uri
-from hf_model.page.text import escape
+from markupsafe import Markup
+
+from hf_model.page import fragment
+from hf_model.page.viewer import data_uri
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 MOST = 8
@@ -46,14 +48,10 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def buttons(paths: Sequence[Path]) -> str:
+def buttons(paths: Sequence[Path]) -> Markup:
     """A row of thumbnails as buttons, "" without paths."""
     if not paths:
-        return ""
-    thumbnails = [read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels for path in paths]
-    drawn = "".join(
-        f'<button type="button" data-example="{number}" aria-label="Example {number + 1}: {escape(path.stem)}">'
-        f'<img src="{data_uri(pixels, "WEBP")}" alt=""></button>'
-        for number, (path, pixels) in enumerate(zip(paths, thumbnails, strict=True))
-    )
-    return f'<p class="cxr-caption">Or try an example</p><div class="cxr-thumbs">{drawn}</div>'
+        return Markup()
+    thumbnails = (read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels for path in paths)
+    pairs = [(path.stem, data_uri(pixels, "WEBP")) for path, pixels in zip(paths, thumbnails, strict=True)]
+    return fragment("page", "examples", examples=pairs)

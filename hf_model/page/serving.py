@@ -1,4 +1,4 @@
-"""How the page is served: theme, privacy headers, limits. Nothing that it loads leaves this server."""
+"""How the page is served: limits, theme, privacy headers, errors of API calls. It loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,75 +14,9 @@ from gradio.exceptions import InvalidPathError
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
-from hf_model.page.uploads import LEDGER, Uploaded, true_name
+from hf_model.page.uploads import PENDING, Uploaded, true_name
 
-HOW = "send it as gradio_client's handle_file(path), or as the path that POST /gradio_api/upload gave"
-
-
-class ExplainedBlocks(gr.Blocks):
-    """``gr.Blocks`` that tells a program what was wrong with its call, where Gradio tells only the server's log.
-
-    A call may leave out values at the end: they take their defaults.
-    """
-
-    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
-        """Fill in defaults; raises gr.Error for a value that should be a file and is none."""
-        inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
-        for block, value in zip(block_fn.inputs, inputs, strict=False):
-            if isinstance(block, gr.File):
-                _check(block, value)
-        super().validate_inputs(block_fn, inputs)
-
-    async def preprocess_data(self, *args: Any, **options: Any) -> list[Any]:
-        """As Gradio does; gr.Error for a path that is no upload."""
-        try:
-            return await super().preprocess_data(*args, **options)
-        except InvalidPathError as error:
-            raise gr.Error(f"The file was not uploaded to this server; {HOW}.", print_exception=False) from error
-
-
-def file_input(**options: Any) -> gr.File:
-    """``gr.File`` whose events get ``Uploaded`` (or a list of them), or None without a file.
-
-    Gradio's own also leaves an empty temporary file behind for every upload; this one does not.
-    """
-    component = gr.File(**options)
-    component.preprocess = _received
-    return component
-
-
-def _check(block: gr.File, value: Any) -> None:
-    """gr.Error unless the value is None, or Gradio's JSON of one or of several files, as the component takes."""
-    if value is None or (block.file_count == "single" and _is_file(value)):
-        return
-    if block.file_count == "single":
-        raise gr.Error(f"{block.label} is {_shown(value)}, which is no upload; {HOW}.", print_exception=False)
-    if not isinstance(value, list):
-        raise gr.Error(f"{block.label} is {_shown(value)}; give a list of files.", print_exception=False)
-    for number, entry in enumerate(value):
-        if not _is_file(entry):
-            message = f"{block.label}[{number}] is {_shown(entry)}, which is no upload; {HOW}."
-            raise gr.Error(message, print_exception=False)
-
-
-def _is_file(value: Any) -> bool:
-    meta = value.get("meta") if isinstance(value, dict) else None
-    return isinstance(meta, dict) and meta.get("_type") == "gradio.FileData" and isinstance(value.get("path"), str)
-
-
-def _received(payload: FileData | ListFiles | None) -> Uploaded | list[Uploaded] | None:
-    if payload is None:
-        return None
-    if isinstance(payload, FileData):
-        return Uploaded(payload.path, true_name(payload.path, payload.orig_name))
-    return [Uploaded(file.path, true_name(file.path, file.orig_name)) for file in payload]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
+HOW_TO_UPLOAD = "send it as gradio_client's handle_file(path), or as the path that POST /gradio_api/upload gave"
 HERE = Path(__file__).parent
 MAX_FILE_SIZE = "1gb"
 """Of one uploaded file. A picture is limited to MAX_UPLOAD_BYTES where it is read; this leaves room for a zip."""
@@ -106,55 +40,25 @@ HEADERS = {
 }
 
 
-class PrivacyHeaders:
-    """ASGI middleware that adds ``HEADERS`` to every HTTP response; streams pass through untouched."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-        """Serve one request."""
-
-        async def send_with_headers(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
-
-
-class UploadCounter:
-    """ASGI middleware that tells ``uploads.LEDGER`` of every finished upload before its sender hears of it."""
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
-            await self.app(scope, receive, send)
-            return
-        body = bytearray()
-
-        async def send_counted(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.body":
-                body.extend(message.get("body", b""))
-                if not message.get("more_body"):
-                    LEDGER.arrived(_paths(bytes(body)))
-            await send(message)
-
-        await self.app(scope, receive, send_counted)
-
-
-def _paths(body: bytes) -> list[str]:
-    """The paths in the answer to an upload; none in a refusal."""
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return []
-    return [path for path in content if isinstance(path, str)] if isinstance(content, list) else []
+def launch_options() -> dict[str, Any]:
+    """Keyword arguments of ``Blocks.launch``. Host and port stay Gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+    return {
+        "theme": theme(),
+        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "js": (HERE / "page.js").read_text(encoding="utf-8"),
+        "app_kwargs": {"middleware": [Middleware(PrivacyHeaders), Middleware(UploadCounter)]},
+        "mcp_server": has_mcp(),
+        "max_file_size": MAX_FILE_SIZE,
+        "max_threads": 16,
+        "state_session_capacity": SESSIONS,
+        "footer_links": ["api"],
+        # Gradio would keep every run, picture and answer, in the browser's storage.
+        "run_history": False,
+        "enable_monitoring": False,
+        "share": False,
+        "ssr_mode": False,
+        "pwa": False,
+    }
 
 
 def has_mcp() -> bool:
@@ -183,50 +87,135 @@ def theme() -> gr.themes.Base:
     base = gr.themes.Base(
         primary_hue=accent, secondary_hue=accent, neutral_hue="slate", radius_size="sm", font=FONTS, font_mono=MONOSPACE
     )
-    return base.set(
-        body_background_fill="var(--cxr-bg)",
-        body_background_fill_dark="var(--cxr-bg)",
-        body_text_color="var(--cxr-ink)",
-        body_text_color_dark="var(--cxr-ink)",
-        body_text_color_subdued="var(--cxr-muted)",
-        body_text_color_subdued_dark="var(--cxr-muted)",
-        block_info_text_color="var(--cxr-muted)",
-        block_info_text_color_dark="var(--cxr-muted)",
-        block_label_text_color="var(--cxr-ink)",
-        block_label_text_color_dark="var(--cxr-ink)",
-        block_title_text_color="var(--cxr-ink)",
-        block_title_text_color_dark="var(--cxr-ink)",
-        block_background_fill="var(--cxr-card)",
-        block_background_fill_dark="var(--cxr-card)",
-        block_border_color="var(--cxr-line)",
-        block_border_color_dark="var(--cxr-line)",
-        border_color_primary="var(--cxr-line)",
-        border_color_primary_dark="var(--cxr-line)",
-        slider_color="var(--cxr-accent)",
-        slider_color_dark="var(--cxr-accent)",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_dark="*primary_600",
-        button_primary_text_color="white",
-        button_primary_text_color_dark="white",
-    )
-
-
-def launch_options() -> dict[str, Any]:
-    """Keyword arguments of ``Blocks.launch``. Host and port stay Gradio's (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
-    return {
-        "theme": theme(),
-        "css": (HERE / "page.css").read_text(encoding="utf-8"),
-        "js": (HERE / "page.js").read_text(encoding="utf-8"),
-        "app_kwargs": {"middleware": [Middleware(PrivacyHeaders), Middleware(UploadCounter)]},
-        "mcp_server": has_mcp(),
-        "max_file_size": MAX_FILE_SIZE,
-        "max_threads": 16,
-        "state_session_capacity": SESSIONS,
-        "footer_links": ["api"],
-        # Gradio would keep every run, picture and answer, in the browser's storage.
-        "run_history": False,
-        "enable_monitoring": False,
-        "share": False,
-        "ssr_mode": False,
-        "pwa": False,
+    same_in_dark = {
+        "body_background_fill": "var(--cxr-bg)",
+        "body_text_color": "var(--cxr-ink)",
+        "body_text_color_subdued": "var(--cxr-muted)",
+        "block_info_text_color": "var(--cxr-muted)",
+        "block_label_text_color": "var(--cxr-ink)",
+        "block_title_text_color": "var(--cxr-ink)",
+        "block_background_fill": "var(--cxr-card)",
+        "block_border_color": "var(--cxr-line)",
+        "border_color_primary": "var(--cxr-line)",
+        "slider_color": "var(--cxr-accent)",
+        "button_primary_background_fill": "*primary_600",
+        "button_primary_text_color": "white",
     }
+    return base.set(**same_in_dark, **{f"{name}_dark": value for name, value in same_in_dark.items()})
+
+
+class PrivacyHeaders:
+    """ASGI middleware that adds ``HEADERS`` to every HTTP response; streams pass through untouched."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class UploadCounter:
+    """ASGI middleware that reports every finished upload to ``uploads.PENDING`` before its sender gets the answer."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
+            await self.app(scope, receive, send)
+            return
+        body = bytearray()
+
+        async def send_counted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                body.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    PENDING.arrived(_paths(bytes(body)))
+            await send(message)
+
+        await self.app(scope, receive, send_counted)
+
+
+def _paths(body: bytes) -> list[str]:
+    """The paths in the answer to an upload; none in a refusal."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return []
+    return [path for path in content if isinstance(path, str)] if isinstance(content, list) else []
+
+
+class ExplainedBlocks(gr.Blocks):
+    """``gr.Blocks`` that tells a program what was wrong with its call, where Gradio tells only the server's log.
+
+    A call may leave out values at the end: they take their defaults.
+    """
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        """Fill in defaults; raises gr.Error for a value that should be a file and is none."""
+        inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
+        for block, value in zip(block_fn.inputs, inputs, strict=False):
+            if isinstance(block, gr.File):
+                _check(block, value)
+        super().validate_inputs(block_fn, inputs)
+
+    async def preprocess_data(self, *args: Any, **options: Any) -> list[Any]:
+        """As Gradio does; gr.Error for a path that is no upload."""
+        try:
+            return await super().preprocess_data(*args, **options)
+        except InvalidPathError as error:
+            raise gr.Error(
+                f"The file was not uploaded to this server; {HOW_TO_UPLOAD}.", print_exception=False
+            ) from error
+
+
+def file_input(**options: Any) -> gr.File:
+    """``gr.File`` whose events get ``Uploaded`` (or a list of them), or None without a file.
+
+    Gradio's own also leaves an empty temporary file behind for every upload; this one does not.
+    """
+    component = gr.File(**options)
+    component.preprocess = _received
+    return component
+
+
+def _check(block: gr.File, value: Any) -> None:
+    """gr.Error unless the value is None, or Gradio's JSON of one or of several files, as the component takes."""
+    if value is None or (block.file_count == "single" and _is_file(value)):
+        return
+    if block.file_count == "single":
+        raise gr.Error(f"{block.label} is {_shown(value)}, which is no upload; {HOW_TO_UPLOAD}.", print_exception=False)
+    if not isinstance(value, list):
+        raise gr.Error(f"{block.label} is {_shown(value)}; give a list of files.", print_exception=False)
+    for number, entry in enumerate(value):
+        if not _is_file(entry):
+            message = f"{block.label}[{number}] is {_shown(entry)}, which is no upload; {HOW_TO_UPLOAD}."
+            raise gr.Error(message, print_exception=False)
+
+
+def _is_file(value: Any) -> bool:
+    meta = value.get("meta") if isinstance(value, dict) else None
+    return isinstance(meta, dict) and meta.get("_type") == "gradio.FileData" and isinstance(value.get("path"), str)
+
+
+def _received(payload: FileData | ListFiles | None) -> Uploaded | list[Uploaded] | None:
+    if payload is None:
+        return None
+    if isinstance(payload, FileData):
+        return Uploaded(payload.path, true_name(payload.path, payload.orig_name))
+    return [Uploaded(file.path, true_name(file.path, file.orig_name)) for file in payload]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,8 +1,9 @@
-"""Uploaded files: counted in, read, and deleted from the disk shortly after nobody waits for them any more.
+"""Uploaded files and zip archives: read, and deleted from the disk shortly after their last reader is done.
 
 Gradio keeps an upload at a path made of its content and name, so the same picture sent several times at once is one
 file with several readers. It is deleted when it was read as often as it was sent and has not been touched for
-``GRACE_SECONDS``; what is never read goes with Gradio's own hourly cleaning.
+``GRACE_SECONDS``; what is never read goes with Gradio's own hourly cleaning. Archives come from strangers: they are
+read in memory, entry by entry, within limits on names, sizes and ratios.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ GRACE_SECONDS = 30.0
 LONGEST_NAME = 200
 ESCAPES = re.compile("%22|%0[DA]", re.IGNORECASE)
 """What a form upload makes of a quotation mark and of line ends in a file name (WHATWG HTML, multipart/form-data)."""
+MAX_TOTAL_BYTES = 8 * 2**30
+"""Unpacked bytes of one batch: more than 5,000 digital films have."""
+MAX_RATIO = 250
+"""Unpacked to packed size of one member. An uncompressed radiograph with black borders packs 3 to 20 times."""
+MIB = 2**20
+JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 class Uploaded(str):
@@ -43,8 +50,8 @@ class Uploaded(str):
         return made
 
 
-class Ledger:
-    """Which uploads somebody still waits for. Thread-safe."""
+class PendingUploads:
+    """Counts how many readers each upload still has, and deletes it after the last. Thread-safe."""
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
@@ -59,7 +66,7 @@ class Ledger:
             self._expected.update(map(_key, paths))
 
     def finished(self, paths: Iterable[str | Path]) -> None:
-        """Each of these was read once; files outside the upload folder are nobody's business here."""
+        """Each of these was read once; files outside the upload folder are left alone."""
         with self._lock:
             for path in map(_key, paths):
                 if _upload_folder() not in Path(path).parents:
@@ -92,7 +99,7 @@ class Ledger:
             self._timer.start()
 
 
-LEDGER = Ledger()
+PENDING = PendingUploads()
 
 
 def take(path: str | Path) -> tuple[str, bytes]:
@@ -118,7 +125,7 @@ def take(path: str | Path) -> tuple[str, bytes]:
 
 def discard(paths: Iterable[str | Path]) -> None:
     """These uploads were read, or are not wanted; files outside the upload folder stay."""
-    LEDGER.finished(paths)
+    PENDING.finished(paths)
 
 
 def name_of(path: str | Path) -> str:
@@ -167,14 +174,6 @@ def _delete(path: Path) -> None:
     if path.parent != _upload_folder():
         with suppress(OSError):  # another upload of the same content may still lie there
             path.parent.rmdir()
-
-
-MAX_TOTAL_BYTES = 8 * 2**30
-"""Unpacked bytes of one batch: more than 5,000 digital films have."""
-MAX_RATIO = 250
-"""Unpacked to packed size of one member. An uncompressed radiograph with black borders packs 3 to 20 times."""
-MIB = 2**20
-JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)

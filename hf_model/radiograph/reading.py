@@ -1,7 +1,8 @@
-"""The door for every upload: bytes or a path -> one validated grey radiograph, or a refusal with its reason."""
+"""Read any upload: bytes or a path -> one validated grey radiograph, or a refusal with its reason."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hf_model.config import MAX_UPLOAD_BYTES
@@ -25,7 +26,7 @@ CODES = {
 """Every code of ``UnreadableRadiograph``."""
 
 ACCEPTED = "JPEG, PNG, TIFF, WebP, BMP or DICOM"
-# What people upload by mistake, known by its first bytes: naming it helps more than "not a picture".
+# What people upload by mistake, recognised by its first bytes: naming it helps more than "not a picture".
 OTHERS = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a zip archive or office document"),
@@ -44,11 +45,15 @@ def read_radiograph(
 
     source: the file's bytes, or its path. name: what messages call it (default: the path's name, or "the upload").
     target_side: side in pixels that the picture will be resized to; a JPEG may then be decoded at 1/2, 1/4 or 1/8 of
-    its size as long as its shorter side stays at least twice that. The format is told by content, never by extension.
+    its size as long as its shorter side stays at least twice that. Content decides the format, never the extension.
 
-    Raises UnreadableRadiograph, and nothing else for any content.
+    Raises UnreadableRadiograph and, whatever the content, nothing else.
     """
     data, name = _load(source, name)
+    return replace(_decode(data, name, target_side), file_size=len(data))
+
+
+def _decode(data: bytes, name: str, target_side: int | None) -> Radiograph:
     # DICOM first: its preamble may be a TIFF header, so that one file is both (PS3.10 7.1)
     if has_prefix(data):
         return read_dicom(data, name)
@@ -69,7 +74,7 @@ def _load(source: bytes | str | Path, name: str | None) -> tuple[bytes, str]:
     name = name or path.name
     try:
         if not path.is_file():
-            raise UnreadableRadiograph("missing", f"{name} is not there or is no file; check the path.")
+            raise UnreadableRadiograph("missing", f"{name} does not exist or is not a file; check the path.")
         _check_length(path.stat().st_size, name)
         return path.read_bytes(), name
     except (OSError, ValueError) as error:
@@ -96,4 +101,4 @@ def _described(data: bytes) -> str:
             return what
     if data[4:8] == b"ftyp":
         return "a HEIC, AVIF or video file"
-    return "no picture in a known format"
+    return "not a picture in a known format"

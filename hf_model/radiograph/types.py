@@ -1,4 +1,4 @@
-"""What reading gives: a radiograph, its findings, or the reason why there is none."""
+"""What reading an upload returns or raises: a radiograph with findings, or the reason why it is unreadable."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image
 SEVERITIES = ("refuse", "flag", "note")
 
 
-class UnreadableRadiograph(ValueError):  # noqa: N818 - a person reads this name; it is a refusal, not a fault of the code
-    """An upload that gives no radiograph.
+class UnreadableRadiograph(ValueError):  # noqa: N818 - it refuses an upload; the code has no error
+    """An upload that cannot be read as one radiograph.
 
     ``str(error)`` is one sentence for a person: which file, what is wrong, what to do. ``error.code`` is a stable slug
     for programs (the codes are listed in ``hf_model.radiograph.reading.CODES``).
@@ -23,7 +23,7 @@ class UnreadableRadiograph(ValueError):  # noqa: N818 - a person reads this name
         self.code = code
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Rebuilt with both arguments, so that it crosses process borders with its code."""
+        """Pickle both arguments, so that the code survives the way between processes."""
         return type(self), (self.code, str(self))
 
 
@@ -31,8 +31,8 @@ class UnreadableRadiograph(ValueError):  # noqa: N818 - a person reads this name
 class Finding:
     """One thing that the input checks noticed.
 
-    severity: ``"refuse"`` no answer can be given; ``"flag"`` probably not what the model was trained on, a person may
-    override it; ``"note"`` worth showing, changes nothing.
+    severity: ``"refuse"``: no answer can be given; ``"flag"``: probably not what the model was trained on, a person may
+    override it; ``"note"``: worth showing, changes nothing.
     """
 
     code: str
@@ -55,7 +55,7 @@ class Radiograph:
     pixels: uint8 (H, W), contiguous. original_size: (width, height) of the upright original, which is larger than
     ``pixels`` where a JPEG was decoded at a fraction of its size. bit_depth: bits per sample that the file's values
     were taken to have. findings: what reading noticed (colour, DICOM header); ``check_radiograph`` adds what the pixels
-    tell. metadata: non-identifying facts only.
+    tell. metadata: non-identifying facts only. file_size: bytes of the file, 0 for a picture that came from none.
     """
 
     pixels: np.ndarray
@@ -65,6 +65,7 @@ class Radiograph:
     bit_depth: int = 8
     findings: tuple[Finding, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    file_size: int = 0
 
     def thumbnail(self, side: int) -> Radiograph:
         """A copy for showing: the longer side of its pixels at most ``side``, proportions kept, never enlarged."""

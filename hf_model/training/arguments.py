@@ -1,20 +1,21 @@
-"""Every option of ``train.py``, as dataclasses for HfArgumentParser; also from one JSON or YAML file."""
+"""The options of ``train.py`` as dataclasses for ``HfArgumentParser``, also read from one JSON or YAML file."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import yaml
 from transformers import HfArgumentParser, SchedulerType, TrainingArguments
 
-from hf_model.data.arguments import DataArguments
+from hf_model.data.arguments import DataArguments, check_options
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.metrics.trainer_metrics import classification_figures
 from hf_model.modeling.heads import HEADS, check_head
@@ -38,50 +39,9 @@ AT_LEAST_ONE = (
     "per_device_eval_batch_size",
     "gradient_accumulation_steps",
 )
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",)}
-"""What ``--report_to`` may name -> modules of which one must be installed."""
-
-
-def metric_names() -> list[str]:
-    """What ``metric_for_best_model`` may be: the names that ``make_compute_metrics`` gives, and the Trainer's loss."""
-    figures = classification_figures(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))
-    return sorted({*figures, "log_loss"})
-
-
-def check_values(arguments: Any) -> None:
-    """Refuse training options that are out of range, before transformers reads them.
-
-    Raises:
-        ValueError: naming the option.
-    """
-    for name in NOT_NEGATIVE:
-        if not getattr(arguments, name) >= 0:  # not "< 0": that lets NaN through
-            raise ValueError(f"--{name} {getattr(arguments, name)}: must not be negative.")
-    for name in AT_LEAST_ONE:
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name} {getattr(arguments, name)}: must be at least 1.")
-    if not 0 <= arguments.label_smoothing_factor < 1:
-        raise ValueError(f"--label_smoothing_factor {arguments.label_smoothing_factor}: at least 0 and below 1.")
-    if arguments.loss not in LOSSES:
-        raise ValueError(f"--loss {arguments.loss}: one of {', '.join(LOSSES)}.")
-    metric = arguments.metric_for_best_model
-    if metric is not None and metric.removeprefix("eval_") not in metric_names():
-        raise ValueError(f"--metric_for_best_model {metric}: one of {', '.join(metric_names())}.")
-    check_tracker(arguments.report_to)
-
-
-def check_tracker(report_to: str | list[str] | None) -> None:
-    """Refuse a tracker that is not installed, and say how to install it.
-
-    Raises:
-        ValueError: naming the package.
-    """
-    for name in [report_to] if isinstance(report_to, str) else report_to or []:
-        modules = TRACKERS.get(name, ())
-        if modules and not any(importlib.util.find_spec(module) for module in modules):
-            raise ValueError(f"--report_to {name}: the package is not installed; pip install {modules[0]}")
-
-
+"""Tracker that ``--report_to`` may name -> modules, one of which must be installed."""
 PLATEAU = {"factor": 0.3, "patience": 1}
 """Reduce-on-plateau: the rate falls to 0.3 of itself after the second evaluation without gain."""
 
@@ -108,10 +68,8 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and not 32 <= self.image_size <= 1024:
-            raise ValueError(f"--image_size {self.image_size}: must lie between 32 and 1024.")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ValueError(f"--dropout {self.dropout}: must be at least 0 and below 1.")
+        check_options(self, ["image_size"], lambda value: 32 <= value <= 1024, "must lie between 32 and 1024")
+        check_options(self, ["dropout"], lambda value: 0 <= value < 1, "must be at least 0 and below 1")
         if self.head is not None:
             check_head(self.head)
 
@@ -127,9 +85,8 @@ class DecisionArguments:
     )
 
     def __post_init__(self) -> None:
-        for name in ("target_sensitivity", "confidence"):
-            if not 0.5 <= getattr(self, name) < 1:
-                raise ValueError(f"--{name} {getattr(self, name)}: must be at least 0.5 and below 1.")
+        shares = ("target_sensitivity", "confidence")
+        check_options(self, shares, lambda value: 0.5 <= value < 1, "must be at least 0.5 and below 1")
 
 
 @dataclass
@@ -182,16 +139,8 @@ class FineTuningArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Rows become batches in the collator."})
 
     def __post_init__(self) -> None:
-        if self.precision not in {"auto", "fp32", "bf16", "fp16"}:
-            raise ValueError(f"--precision {self.precision}: one of auto, fp32, bf16, fp16.")
-        check_values(self)
         self.unfreeze_blocks = str(self.unfreeze_blocks)  # a settings file may hold a number
-        if self.unfreeze_blocks != "all" and not self.unfreeze_blocks.isdecimal():
-            raise ValueError(f"--unfreeze_blocks {self.unfreeze_blocks}: a number of blocks, or all.")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"--layer_decay {self.layer_decay}: must be above 0 and at most 1.")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"--ema_decay {self.ema_decay}: must be at least 0 and below 1.")
+        _check_values(self)
         if not torch.cuda.is_available():
             self.use_cpu = True
         if self.dataloader_num_workers < 0:
@@ -204,12 +153,68 @@ class FineTuningArguments(TrainingArguments):
             mode = "max" if self.greater_is_better else "min"
             self.lr_scheduler_kwargs = PLATEAU | {"mode": mode} | (self.lr_scheduler_kwargs or {})
 
+    def replaced(self, **values: object) -> FineTuningArguments:
+        """A copy with other values; ``dataclasses.replace`` would set up a second time what is set up."""
+        changed = copy.copy(self)
+        for name, value in values.items():
+            setattr(changed, name, value)
+        return changed
+
+
+def _check_values(options: FineTuningArguments) -> None:
+    """Refuse training options out of range before transformers reads them.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    metrics = metric_names()
+    for names, allowed, rule in (
+        (["precision"], PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
+        (["loss"], LOSSES.__contains__, f"one of {', '.join(LOSSES)}"),
+        (NOT_NEGATIVE, lambda value: value >= 0, "must not be negative"),
+        (AT_LEAST_ONE, lambda value: value >= 1, "must be at least 1"),
+        (["label_smoothing_factor", "ema_decay"], lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+        (["layer_decay"], lambda value: 0 < value <= 1, "must be above 0 and at most 1"),
+        (["unfreeze_blocks"], lambda value: value == "all" or value.isdecimal(), "a number of blocks, or all"),
+        (["metric_for_best_model"], lambda v: v.removeprefix("eval_") in metrics, f"one of {', '.join(metrics)}"),
+    ):
+        check_options(options, names, allowed, rule)
+    check_tracker(options.report_to)
+
+
+def metric_names() -> list[str]:
+    """What ``--metric_for_best_model`` may be: what ``make_compute_metrics`` computes, and the Trainer's loss."""
+    figures = classification_figures(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))
+    return sorted({*figures, "log_loss"})
+
+
+def check_tracker(report_to: str | list[str] | None) -> None:
+    """Refuse a tracker that is not installed.
+
+    Raises:
+        ValueError: says which package to install.
+    """
+    for name in [report_to] if isinstance(report_to, str) else report_to or []:
+        modules = TRACKERS.get(name, ())
+        if modules and not any(importlib.util.find_spec(module) for module in modules):
+            raise ValueError(f"--report_to {name}: the package is not installed; pip install {modules[0]}")
+
+
+class Arguments(NamedTuple):
+    """Every option of a training run."""
+
+    data: DataArguments
+    model: ModelArguments
+    augmentation: AugmentationArguments
+    decision: DecisionArguments
+    training: FineTuningArguments
+
 
 ARGUMENT_TYPES = (DataArguments, ModelArguments, AugmentationArguments, DecisionArguments, FineTuningArguments)
 
 
-def parse_arguments(argv: list[str] | None = None) -> tuple:
-    """The five argument objects. A first argument that ends in .json, .yaml or .yml holds defaults for the others.
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
+    """Parse a command line. A first argument that ends in .json, .yaml or .yml is a file of defaults for the others.
 
     Raises:
         SystemExit: with one line, for an unknown option or a value out of range.
@@ -224,15 +229,14 @@ def parse_arguments(argv: list[str] | None = None) -> tuple:
         settings = _read_settings(parser, Path(argv.pop(0)))
         parser.set_defaults(**settings)
     try:
-        parsed = parser.parse_args_into_dataclasses(args=argv, look_for_args_file=False)
+        return Arguments(*parser.parse_args_into_dataclasses(args=argv, look_for_args_file=False))
     except ValueError as error:
         parser.error(str(error))
-    return parsed
 
 
 def _read_settings(parser: HfArgumentParser, file: Path) -> dict[str, object]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         settings = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         parser.error(f"{file}: cannot be read: {error}")

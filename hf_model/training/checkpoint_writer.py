@@ -1,165 +1,137 @@
-"""Write the checkpoint folder: model, decision, graph, metrics, scores, report and card."""
+"""Evaluate a calibrated checkpoint and write everything down: metrics.json, figures, report and card."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import CALIBRATION, VALIDATION, rendering_name
+import numpy as np
+
+from hf_model import wording
+from hf_model.data.pixels import decode_split
+from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, rendering_name
+from hf_model.evaluation import report
+from hf_model.evaluation.labelled_dataset import PERTURBATIONS
+from hf_model.evaluation.report_files import write_figures, write_page
 from hf_model.files import write_json
 from hf_model.hub.model_card import write_card
-from hf_model.inference.checkpoint import Checkpoint
-from hf_model.inference.engines.base import EngineUnavailable
-from hf_model.inference.engines.export import export
 from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.full_record import full_record
 from hf_model.metrics.record import evaluation_record
-from hf_model.metrics.scores import Scores
-from hf_model.training.finalize import Finisher
-from hf_model.training.records import recorded_openings, refuse_finished, run_record
+from hf_model.metrics.subgroups import aetiology_column
+from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel
+from hf_model.training.records import recorded_openings, run_record
 from hf_model.training.stages import StageResult
-from hf_model.training.test_evaluation import Evaluated, Opened, open_test, write_run_report
+from hf_model.training.test_evaluation import REPORT, EvaluatedSplit, open_test_split
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """What stands before the test split is opened: the weights' SHA-256, the decision and what it was fitted on."""
-
-    weights: str
-    decision: Decision
-    calibration: Scores
-    gate: dict[str, Any]
-
-
-def fix_checkpoint(finisher: Finisher) -> Fixed:
-    """Weights, temperature and thresholds, the refusal gate and the serving graph: on disk, and not changed after."""
-    refuse_finished(finisher.arguments[-1])  # another run may have finished in this folder meanwhile
-    weights = finisher.save_model()
-    decision, calibration = finisher.calibrate(weights)
-    _refuse_other_decision(finisher.folder, weights, decision)
-    decision.save(finisher.folder)
-    calibration.to_csv(finisher.folder / "scores" / "calibration.csv")
-    if finisher.data.pattern is not None:
-        logger.warning(
-            "Patients are told apart by file names, and scores/ holds file names (patients are hashed): rename the "
-            "pictures before you publish this checkpoint, if their names say more than they should."
-        )
-    if (point := decision.points.get("default")) is None or point.threshold is None:
-        logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
-    gate = finisher.fit_gate(weights).metadata
-    try:
-        report = export(Checkpoint.open(finisher.folder))
-        logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
-    except EngineUnavailable as error:
-        logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
-    return Fixed(weights, decision, calibration, gate)
-
-
-def _refuse_other_decision(folder: Path, weights: str, decision: Decision) -> None:
-    """No other threshold once the test figures of these weights are known: it could be chosen by them.
-
-    Raises:
-        ValueError: the test split was opened for these weights with another decision.
-    """
-    if not recorded_openings(folder, weights):
-        return
-    before = Decision.load(folder)
-    if (before.temperature, before.bias, before.points) != (decision.temperature, decision.bias, decision.points):
-        raise ValueError(
-            f"--resume: the test split was opened for these weights with another decision (threshold "
-            f"{before.threshold:.4f}). Repeat that run's --target_sensitivity and --confidence; for another operating "
-            f"point on your own pictures use `python -m hf_model recalibrate`."
-        )
+SHIPPED_PAGE = "evaluation.html"
+"""The report without thumbnails, published beside the weights; ``evaluate`` writes its page under another name."""
+DEVELOPMENT_VALIDATION = "development-validation"
+CASES_ELSEWHERE = (
+    "Thumbnails with heat maps are on the page in the folder of the training run, report/index.html; pictures of the "
+    "data set are not published with the weights."
+)
 
 
 def write_outputs(
-    finisher: Finisher, fixed: Fixed, stages: list[StageResult], class_weights: tuple[float, float], command: str
+    trained: TrainedModel,
+    checkpoint: CalibratedCheckpoint,
+    stages: list[StageResult],
+    class_weights: tuple[float, float],
+    command: str,
 ) -> dict[str, object]:
     """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice."""
-    folder, decision = finisher.folder, fixed.decision
-    validation = finisher.development_scores(VALIDATION)
+    folder, decision = trained.folder, checkpoint.decision
+    validation = trained.development_scores(VALIDATION)
     results: dict[str, Any] = {
         VALIDATION: evaluation_record(validation, decision),
         # optimistic: the threshold was fitted there
-        CALIBRATION: evaluation_record(fixed.calibration, decision),
-        "renderings": _sharpness(finisher, fixed),
-        "gate": fixed.gate,
+        CALIBRATION: evaluation_record(checkpoint.calibration, decision),
+        "renderings": _calibration_perturbed(trained, checkpoint),
+        "gate": checkpoint.gate,
     }
-    originals = _originals(finisher)
-    if originals is not None:
-        results["originals"] = finisher.originals(decision, originals)
-    opened = None
-    if finisher.arguments[3].open_test:
-        opened = open_test(finisher, decision, fixed.weights)
-        results |= _test_results(opened, fixed, results)
-    elif openings := recorded_openings(folder, fixed.weights):  # stay on record
+    if trained.data.originals is not None:
+        results["originals"] = _originals_record(trained, decision)
+    split = EvaluatedSplit(DEVELOPMENT_VALIDATION, "development", {trained.data.main_name: validation})
+    if trained.arguments.decision.open_test:
+        split = open_test_split(trained, decision, checkpoint.weights)
+        results |= _test_records(split, checkpoint, results)
+    elif openings := recorded_openings(folder, checkpoint.weights):  # they stay on record
         results["test_openings"] = openings
     metrics = run_record(
-        finisher.base,
-        finisher.data,
-        finisher.arguments,
+        trained.base,
+        trained.data,
+        trained.arguments,
         stages,
-        fixed.weights,
+        checkpoint.weights,
         command=command,
         class_weights=list(class_weights),
         **results,
     )
     write_json(folder / "metrics.json", metrics)
     _write_curves(folder, metrics)
-    evaluated = Evaluated.of_test(opened) if opened else Evaluated.of_validation(validation, finisher.data.main_name)
-    write_run_report(folder, evaluated, decision, fixed.calibration, metrics)
+    _write_report(folder, split, checkpoint, metrics)
     write_card(folder)
     for line in summary(metrics):
         logger.info(line)
     return metrics
 
 
-def _sharpness(finisher: Finisher, fixed: Fixed) -> dict[str, object]:
-    """How the answer moves on blurred and sharpened calibration pictures: known without opening the test split."""
-    pixels = finisher.data.main.pixels[finisher.data.rows(CALIBRATION)]
-    changed = finisher.perturbed(pixels, fixed.calibration, CALIBRATION)
+def _calibration_perturbed(trained: TrainedModel, checkpoint: CalibratedCheckpoint) -> dict[str, object]:
+    """How scores change on blurred and sharpened calibration pictures: known without opening the test split."""
+    pixels = trained.data.main.pixels[trained.data.rows(CALIBRATION)]
+    perturbed = trained.perturbed_scores(pixels, checkpoint.calibration, CALIBRATION)
     return {
-        f"{CALIBRATION} / {name}": rendering_agreement(fixed.calibration, scores, fixed.decision)
-        for name, scores in changed.items()
+        f"{CALIBRATION} / {name}": rendering_agreement(checkpoint.calibration, scores, checkpoint.decision)
+        for name, scores in perturbed.items()
     }
 
 
-def _originals(finisher: Finisher) -> Pixels | None:
-    options, rows = finisher.arguments[0], finisher.data.originals
-    if rows is None:
-        return None
+def _originals_record(trained: TrainedModel, decision: Decision) -> dict[str, object]:
+    """Full-size originals of training pictures against their copies: a check of the upload path, not a metric."""
+    data, options = trained.data, trained.arguments.data
     cache = Path(options.cache_dir) if options.cache_dir else None
-    what = rendering_name(options.originals)
-    return decode_split(rows, finisher.base.preprocessing, what=what, cache_dir=cache)
-
-
-def _test_results(opened: Opened, fixed: Fixed, results: dict[str, Any]) -> dict[str, object]:
-    """A record for each rendering, how far renderings and engines agree, and what the input checks hold up."""
-    decision, calibration = fixed.decision, fixed.calibration
-    main, *others = opened.scores
-    first = opened.scores[main]
-    agreement = {f"{main} / {name}": rendering_agreement(first, opened.scores[name], decision) for name in others}
-    agreement |= {
-        f"{main} / {name}": rendering_agreement(first, scores, decision) for name, scores in opened.perturbed.items()
+    name = rendering_name(options.originals)
+    pixels = decode_split(data.originals, trained.base.preprocessing, what=name, cache_dir=cache)
+    row_of = {name: row for row, name in enumerate(data.main.names)}
+    shared = np.array([i for i, name in enumerate(pixels.names) if name in row_of], dtype=np.int64)
+    rows = np.array([row_of[pixels.names[i]] for i in shared], dtype=np.int64)
+    copies = trained.scores(data.main.select(rows), "copies")
+    originals = trained.scores(pixels.select(shared), "originals")
+    points = evaluation_record(originals, decision)["points"]
+    return {
+        "pictures": len(shared),
+        "of_development_train": int(np.isin(rows, data.rows(TRAIN)).sum()),
+        "accuracy_at_0.5": points["0.5"]["accuracy"]["value"],
+        "accuracy_at_threshold": points["default"]["accuracy"]["value"],
+        "agreement": rendering_agreement(copies, originals, decision),
     }
+
+
+def _test_records(
+    split: EvaluatedSplit, checkpoint: CalibratedCheckpoint, results: dict[str, Any]
+) -> dict[str, object]:
+    """A record for each rendering, how far renderings and engines agree, and what the input checks flag."""
+    decision, main, scores = checkpoint.decision, split.main, split.scores
+    others = {name: part for name, part in scores.items() if name != main} | split.perturbed
     engines = {
-        engine: {name: engine_agreement(opened.scores[name], part.logits, decision) for name, part in parts.items()}
-        for engine, parts in opened.engines.items()
+        engine: {name: engine_agreement(scores[name], part.logits, decision) for name, part in parts.items()}
+        for engine, parts in split.engines.items()
     }
     _warn_of_flips(engines)
     return {
-        "test": {name: full_record(scores, decision, calibration) for name, scores in opened.scores.items()},
-        "test_openings": opened.openings,
-        "renderings": agreement | results["renderings"],
+        "test": {name: full_record(part, decision, checkpoint.calibration) for name, part in scores.items()},
+        "test_openings": split.openings,
+        "renderings": {
+            f"{main} / {name}": rendering_agreement(scores[main], part, decision) for name, part in others.items()
+        }
+        | results["renderings"],
         "engines": engines,
-        "gate": results["gate"] | {"test": opened.facts.get("checks", {})},
+        "gate": results["gate"] | {"test": split.facts.get("checks", {})},
     }
 
 
@@ -177,31 +149,78 @@ def _warn_of_flips(engines: dict[str, dict[str, dict[str, Any]]]) -> None:
                 )
 
 
-def _write_curves(folder: Path, metrics: dict) -> None:
+def _write_curves(folder: Path, metrics: dict[str, Any]) -> None:
+    """``training_curves.png`` of the last stage, and the confusion matrix of the first record."""
     from hf_model.evaluation import figures
 
     last = metrics["stages"][-1]["name"] if metrics["stages"] else None
     history = [entry for entry in metrics["history"] if entry["stage"] == last]
     if history:
         figures.save(figures.training_curves(history), folder / "training_curves", formats=("png",))
-    name, record = next(iter(metrics.get("test", {"development-validation": metrics[VALIDATION]}).items()))
+    name, record = next(iter(_records(metrics).items()))
     counts = record["points"]["default"]["confusion"]
     drawn = figures.confusion_matrix(counts, f"{name}, at the checkpoint's threshold")
     figures.save(drawn, folder / "confusion_matrix", formats=("png",))
 
 
-def summary(metrics: dict) -> Sequence[str]:
+def _write_report(
+    folder: Path, split: EvaluatedSplit, checkpoint: CalibratedCheckpoint, metrics: dict[str, Any]
+) -> None:
+    """``evaluation.html`` and ``figures/`` for the checkpoint folder, the page with thumbnails for its ``report/``."""
+    scores = split.scores[split.main]
+    facts = {
+        "command": metrics["command"],
+        "model_id": metrics["arguments"].get("hub_model_id") or folder.resolve().name,
+        "weights_sha256": metrics["weights_sha256"],
+        "engine": "torch-f32, as trained",
+        "dataset_name": split.main,
+        "split": split.name,
+        "role": split.role,
+        "from_scores": False,
+        "perturbation_notes": {name: PERTURBATIONS[name][0] for name in split.perturbed},
+        "leakage": metrics["data"]["leakage"],
+        **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
+    }
+    material = report.Material(
+        facts,
+        checkpoint.decision,
+        scores,
+        checkpoint.calibration,
+        renderings={name: part for name, part in split.scores.items() if name != split.main},
+        perturbations=split.perturbed,
+        columns=aetiology_column(scores),
+        failures=[tuple(entry) for entry in split.facts.get("unreadable", [])],
+        refused=split.facts.get("refused", []),
+        opening=split.openings[-1] if split.openings else None,
+    )
+    content = report.build(material)
+    figures = write_figures(folder / "figures", material, content)
+    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": CASES_ELSEWHERE}, figures, [])
+    write_page(folder / REPORT / "index.html", content, figures, split.cases)
+    write_json(folder / REPORT / "metrics.json", content)
+
+
+def summary(metrics: dict[str, Any]) -> list[str]:
     """A short table for the terminal: each test rendering (or development-validation) at 0.5 and at the threshold."""
-    records = metrics.get("test") or {"development-validation": metrics[VALIDATION]}
-    lines = [f"{'pictures':32} {'point':8} threshold  AUC    accuracy sensitivity specificity"]
-    for name, record in records.items():
+
+    def value(figure: dict[str, Any], write: Callable[[Any], str]) -> str:
+        return write({"value": figure["value"]})  # without its interval
+
+    lines = [f"{'pictures':32} {'point':10} threshold  AUC    accuracy  sensitivity  specificity"]
+    for name, record in _records(metrics).items():
         for point in ("0.5", "default"):
             at = record["points"][point]
-            rates = "    ".join(_percent(at[key]["value"]) for key in ("accuracy", "sensitivity", "specificity"))
-            auc = record["auc"]["value"]
-            lines.append(f"{name[:32]:32} {point:8} {at['threshold']:.4f}    {auc or float('nan'):.4f}  {rates}")
+            auc = value(record["auc"], wording.ratio)
+            accuracy, sensitivity, specificity = (
+                value(at[key], wording.rate) for key in ("accuracy", "sensitivity", "specificity")
+            )
+            lines.append(
+                f"{name[:32]:32} {wording.POINTS[point]:10} {at['threshold']:.4f}     {auc:6} {accuracy:9} "
+                f"{sensitivity:12} {specificity}"
+            )
     return lines
 
 
-def _percent(value: float | None) -> str:
-    return "   -  " if value is None else f"{value:.4f}"
+def _records(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The record of each test rendering, or that of development-validation."""
+    return metrics.get("test") or {DEVELOPMENT_VALIDATION: metrics[VALIDATION]}

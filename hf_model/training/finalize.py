@@ -1,12 +1,14 @@
-"""After training: save, calibrate, fit the gate, and score whatever is evaluated.
+"""After training: save the model, calibrate it, fit the out-of-distribution detector, and score pictures.
 
 Everything here is computed with the final weights in evaluation mode, through the preprocessing that serving uses.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,30 +20,34 @@ from hf_model.data.pixels import Pixels
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, DevelopmentData
 from hf_model.evaluation.labelled_dataset import PERTURBATIONS
 from hf_model.files import sha256
-from hf_model.metrics.comparison import rendering_agreement
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.engines.base import EngineUnavailable
+from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision
-from hf_model.metrics.record import evaluation_record
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches
 from hf_model.radiograph import OODDetector
+from hf_model.training.arguments import Arguments
+from hf_model.training.records import recorded_openings, refuse_finished
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Finisher:
-    """Holds what the steps after training share.
+class TrainedModel:
+    """A trained model with its data and options; gives the scores that everything after training is computed from.
 
     Attributes:
         base: the trained model and its preprocessing.
         data: the development data, with the test split still closed.
-        arguments: the five argument objects of ``parse_arguments``.
         device: where logits are computed.
     """
 
     base: BaseModel
     data: DevelopmentData
-    arguments: tuple
+    arguments: Arguments
     device: torch.device
 
     def __post_init__(self) -> None:
@@ -51,15 +57,8 @@ class Finisher:
 
     @property
     def folder(self) -> Path:
-        return Path(self.arguments[-1].output_dir)
-
-    def save_model(self) -> str:
-        """Weights, configuration and preprocessing into the checkpoint folder; returns the weights' SHA-256."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.base.model.to(memory_format=torch.contiguous_format).save_pretrained(self.folder)
-        self.base.preprocessing.save(self.folder)
-        self.base.model.to(memory_format=torch.channels_last)
-        return sha256(self.folder / "model.safetensors")
+        """The checkpoint folder."""
+        return Path(self.arguments.training.output_dir)
 
     def scores(self, pixels: Pixels, what: str) -> Scores:
         """Logits of given pictures; the patients come from their file names or column."""
@@ -71,75 +70,135 @@ class Finisher:
         patients = ["" if self.data.patients is None else self.data.patients[i] for i in rows]
         return self._scores(main.pixels[rows], main.labels[rows], [main.names[i] for i in rows], patients, split)
 
+    def perturbed_scores(self, pixels: np.ndarray, reference: Scores, what: str) -> dict[str, Scores]:
+        """Logits of the same pictures blurred and sharpened.
+
+        Sharpness gives the class away in this data, so a model may have learned it: this shows how far.
+
+        Args:
+            pixels: uint8 (N, H, W). reference: scores of the pictures as they are.
+
+        Returns:
+            Name in ``PERTURBATIONS`` -> scores.
+        """
+        out = {}
+        for name, (_, change) in PERTURBATIONS.items():
+            changed = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in pixels])
+            out[name] = self._scores(changed, reference.labels, reference.names, reference.patients, f"{what}, {name}")
+        return out
+
     def _scores(self, pixels, labels, names, patients, what: str) -> Scores:
-        # scores are published with the weights, a hospital's numbers not
+        # scores are published with the weights, and a hospital's patient numbers must not be
         if self.data.patient_column is not None or self.data.pattern is not None:
             patients = anonymous_keys(patients)
         batches = picture_batches(PictureRows(pixels, labels), self.base.preprocessing)
         return Scores(compute_logits(self.base.model, batches, self.device, what), labels, names, patients)
 
-    def calibrate(self, weights: str) -> tuple[Decision, Scores]:
-        """Temperature and operating points from the calibration patients, and their scores."""
-        scores = self.development_scores(CALIBRATION)
-        options = self.arguments[3]
-        decision = fit_decision(
-            scores,
-            target_sensitivity=options.target_sensitivity,
-            confidence=options.confidence,
-            seed=self.arguments[-1].seed,
-            provenance={
-                "weights_sha256": weights,
-                "data_sha256": self.data.splits[CALIBRATION].to_dict(self.data.main.names)["sha256"],
-                "dataset": self.arguments[0].dataset,
-                "split": CALIBRATION,
-            },
+
+@dataclass(frozen=True)
+class CalibratedCheckpoint:
+    """What is decided before the test split is opened.
+
+    Attributes:
+        weights: SHA-256 of ``model.safetensors``. calibration: the scores that ``decision`` was fitted on.
+        gate: the out-of-distribution detector's record of its fit.
+    """
+
+    weights: str
+    decision: Decision
+    calibration: Scores
+    gate: dict[str, Any]
+
+
+def calibrate_checkpoint(trained: TrainedModel) -> CalibratedCheckpoint:
+    """Save weights, temperature and thresholds, detector and serving graph; none of it is changed afterwards.
+
+    Raises:
+        ValueError: another run has finished in this folder, or the test split was opened with another decision.
+    """
+    refuse_finished(trained.arguments.training)  # another run may have finished in this folder meanwhile
+    folder, weights = trained.folder, _save_model(trained)
+    calibration = trained.development_scores(CALIBRATION)
+    decision = _fit_decision(trained, weights, calibration)
+    _refuse_other_decision(folder, weights, decision)
+    decision.save(folder)
+    calibration.to_csv(folder / "scores" / "calibration.csv")
+    if trained.data.pattern is not None:
+        logger.warning(
+            "Patients come from file names, and scores/ holds file names (patients are hashed): rename the pictures "
+            "before you publish this checkpoint if their names say more than they should."
         )
-        return decision, scores
+    if (point := decision.points.get("default")) is None or point.threshold is None:
+        logger.warning("NO GUARANTEE, the threshold is %g: %s", decision.threshold, point.describe() if point else "")
+    detector = _fit_detector(trained, weights)
+    detector.save(folder)
+    try:
+        report = export(Checkpoint.open(folder))
+        logger.info("OpenVINO graph: largest difference of a logit from torch %.1e", report.difference)
+    except EngineUnavailable as error:
+        logger.warning("No OpenVINO graph, this checkpoint is served by torch: %s", error)
+    return CalibratedCheckpoint(weights, decision, calibration, detector.metadata)
 
-    def perturbed(self, pixels: np.ndarray, plain: Scores, what: str) -> dict[str, Scores]:
-        """Logits of the same pictures uint8 (N, H, W) blurred and sharpened: name in ``PERTURBATIONS`` -> scores.
 
-        Sharpness gives the class away in this data, so a model may have learned it: this shows how far.
-        """
-        out = {}
-        for name, (_, change) in PERTURBATIONS.items():
-            changed = np.stack([np.asarray(change(Image.fromarray(picture))) for picture in pixels])
-            out[name] = self._scores(changed, plain.labels, plain.names, plain.patients, f"{what}, {name}")
-        return out
+def _save_model(trained: TrainedModel) -> str:
+    """Write weights, configuration and preprocessing; returns the SHA-256 of the weights."""
+    model, folder = trained.base.model, trained.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(memory_format=torch.contiguous_format).save_pretrained(folder)
+    trained.base.preprocessing.save(folder)
+    model.to(memory_format=torch.channels_last)
+    return sha256(folder / "model.safetensors")
 
-    def fit_gate(self, weights: str) -> OODDetector:
-        """What development radiographs look like to the network, in every rendering; writes gate.safetensors.
 
-        Refusal has to know what a radiograph is, not whose: patients are kept apart only so that the threshold is a
-        quantile of radiographs that the subspace was not fitted on.
-        """
-        rows = np.concatenate([self.data.rows(TRAIN), self.data.rows(VALIDATION)])
-        groups = self.data.patients or self.data.main.names
-        features, owners = [], []
-        for name, (pixels, index) in self.data.renderings.items():
-            pictures = PictureRows.of_rendering(pixels.pixels, index, rows, self.data.main.labels)
-            batches = picture_batches(pictures, self.base.preprocessing)
-            seen = compute_features(self.base.model, batches, self.device, f"development, {name}")
-            features.append(seen["features"].numpy())
-            owners += [groups[i] for i in rows[index[rows] >= 0]]
-        gate = OODDetector.fit(np.concatenate(features), groups=owners, seed=self.arguments[-1].seed)
-        gate = replace(gate, metadata=gate.metadata | {"weights_sha256": weights})
-        gate.save(self.folder)
-        return gate
+def _fit_decision(trained: TrainedModel, weights: str, calibration: Scores) -> Decision:
+    """Temperature and operating points from the calibration patients."""
+    data, arguments = trained.data, trained.arguments
+    return fit_decision(
+        calibration,
+        target_sensitivity=arguments.decision.target_sensitivity,
+        confidence=arguments.decision.confidence,
+        seed=arguments.training.seed,
+        provenance={
+            "weights_sha256": weights,
+            "data_sha256": data.splits[CALIBRATION].to_dict(data.main.names)["sha256"],
+            "dataset": arguments.data.dataset,
+            "split": CALIBRATION,
+        },
+    )
 
-    def originals(self, decision: Decision, pixels: Pixels) -> dict[str, object]:
-        """Full-size originals of training pictures against their copies: a check of the upload path, no metric."""
-        row_of = {name: row for row, name in enumerate(self.data.main.names)}
-        shared = [i for i, name in enumerate(pixels.names) if name in row_of]
-        rows = np.asarray([row_of[pixels.names[i]] for i in shared], dtype=np.int64)
-        copies, uploads = self.data.main.select(rows), pixels.select(np.asarray(shared, dtype=np.int64))
-        first, second = self.scores(copies, "copies"), self.scores(uploads, "originals")
-        record = evaluation_record(second, decision)
-        trained = np.isin(rows, self.data.rows(TRAIN)).sum()
-        return {
-            "pictures": len(shared),
-            "of_development_train": int(trained),
-            "accuracy_at_0.5": record["points"]["0.5"]["accuracy"]["value"],
-            "accuracy_at_threshold": record["points"]["default"]["accuracy"]["value"],
-            "agreement": rendering_agreement(first, second, decision),
-        }
+
+def _refuse_other_decision(folder: Path, weights: str, decision: Decision) -> None:
+    """No other threshold once the test figures of these weights are known: it could be chosen by them.
+
+    Raises:
+        ValueError: the test split was opened for these weights with another decision.
+    """
+    if not recorded_openings(folder, weights):
+        return
+    before = Decision.load(folder)
+    if (before.temperature, before.bias, before.points) != (decision.temperature, decision.bias, decision.points):
+        raise ValueError(
+            f"--resume: the test split was opened for these weights with another decision (threshold "
+            f"{before.threshold:.4f}). Repeat that run's --target_sensitivity and --confidence; for another operating "
+            f"point on your own pictures use `python -m hf_model recalibrate`."
+        )
+
+
+def _fit_detector(trained: TrainedModel, weights: str) -> OODDetector:
+    """What development radiographs look like to the network, in every rendering.
+
+    The detector has to know radiographs, not patients; patients are kept apart only so that the threshold is a
+    quantile of radiographs that the subspace was not fitted on.
+    """
+    data, base = trained.data, trained.base
+    rows = np.concatenate([data.rows(TRAIN), data.rows(VALIDATION)])
+    patients = data.patients or data.main.names
+    features, groups = [], []
+    for name, (pixels, index) in data.renderings.items():
+        pictures = PictureRows.of_rendering(pixels.pixels, index, rows, data.main.labels)
+        batches = picture_batches(pictures, base.preprocessing)
+        seen = compute_features(base.model, batches, trained.device, f"development, {name}")
+        features.append(seen["features"].numpy())
+        groups += [patients[i] for i in rows[index[rows] >= 0]]
+    detector = OODDetector.fit(np.concatenate(features), groups=groups, seed=trained.arguments.training.seed)
+    return replace(detector, metadata=detector.metadata | {"weights_sha256": weights})

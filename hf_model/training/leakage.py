@@ -11,10 +11,9 @@ import logging
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
 
 from hf_model.audit.leakage import certificate
-from hf_model.audit.pictures import TEST, Header, Pictures
+from hf_model.audit.pictures import TEST, FileInfo, Pictures
 from hf_model.data.loading import DatasetError
 from hf_model.data.near_duplicates import near_pairs
 from hf_model.data.pixels import Pixels
@@ -80,17 +79,15 @@ def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str,
     side = np.array([DEVELOPMENT] * len(rows) + [TEST] * len(test))
     pictures = Pictures(
         name=data.main_name,
-        source=DatasetDict(),
         split=side,
         names=_names(main, rows) + test.names,
         labels=np.zeros(len(side), dtype=np.int64),  # nobody asks for them here, and the test split's stay unread
         patients=patients,
-        headers=[Header(0, "")] * len(side),
+        files=[FileInfo(0, "")] * len(side),
         kept=np.arange(len(side)),
         pixels=pixels,
         hashes=hashes,
-        skipped={},
-        named=data.patient_key == FILE_NAME and data.pattern is None,
+        kermany_names=data.patient_key == FILE_NAME and data.pattern is None,
     )
     return certificate(pictures, near_pairs(pixels, hashes, side == TEST))
 

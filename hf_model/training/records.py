@@ -1,4 +1,4 @@
-"""What a run puts on record: its identity, its command and options, and the contents of metrics.json."""
+"""What a run records of itself: its identity, its command and options, and the contents of metrics.json."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hf_model.data.prepare import DevelopmentData
 from hf_model.evaluation import test_split
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph.population import known
+from hf_model.training.arguments import Arguments, FineTuningArguments
 from hf_model.training.machine import describe_machine, versions
 from hf_model.training.stages import StageResult
 
@@ -37,23 +38,22 @@ RECIPE = (
     "metric_for_best_model",
     "max_steps",
 )
-"""Options that decide the weights, besides augmentation."""
+"""Training options that decide the weights, besides the schedule's type."""
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-"""What the Hub's tokens look like."""
+"""Tokens of the Hub."""
 
 
 def run_record(
     base: BaseModel,
     data: DevelopmentData,
-    arguments: tuple,
+    arguments: Arguments,
     stages: Sequence[StageResult],
     weights: str,
     **results: object,
 ) -> dict[str, object]:
-    """Everything that metrics.json holds.
+    """The contents of metrics.json.
 
     Args:
-        arguments: the five argument objects of ``parse_arguments``.
         weights: SHA-256 of ``model.safetensors``.
         results: ``command``, ``class_weights`` and the records of what was evaluated.
     """
@@ -62,14 +62,14 @@ def run_record(
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": results.pop("command"),
-        "arguments": changed_arguments(arguments),
-        "seed": arguments[-1].seed,
+        "arguments": recorded_arguments(arguments),
+        "seed": arguments.training.seed,
         "versions": versions(),
         "machine": describe_machine(),
         "base_model": {"name": base.name, "hub_id": base.hub_id},
         "weights_sha256": weights,
         "data": {
-            "dataset": arguments[0].dataset,
+            "dataset": arguments.data.dataset,
             "renderings": list(data.renderings),
             "sha256": data.fingerprint,
             "population": None if population is None else population.to_dict(),
@@ -87,49 +87,43 @@ def run_record(
 
 
 def recorded_openings(folder: Path, weights: str) -> list[dict[str, object]]:
-    """Openings of the test split that metrics.json of ``folder`` records for these weights."""
+    """The openings of the test split for these weights that metrics.json of ``folder`` records."""
     file = folder / "metrics.json"
     return test_split.openings(json.loads(file.read_text(encoding="utf-8")), weights) if file.exists() else []
 
 
-def changed_arguments(arguments: tuple) -> dict[str, object]:
-    """Options that differ from their defaults, and all of this project's own; never a token."""
+def recorded_arguments(arguments: Arguments) -> dict[str, object]:
+    """All options of this project and those of transformers' that decide what is learned; never a token."""
     out: dict[str, object] = {}
     for part in arguments[:-1]:
         out |= asdict(part)
-    training = arguments[-1]
-    own = set(type(training).__annotations__) | {
-        "gradient_accumulation_steps",
-        "max_grad_norm",
-        "max_steps",
-        "optim",
-        "seed",
-    }
-    values = training.to_dict()  # masks tokens
-    return out | {key: values[key] for key in sorted(own) if key in values and "token" not in key}
+    values = arguments.training.to_dict()  # masks tokens
+    theirs = {"gradient_accumulation_steps", "max_grad_norm", "max_steps", "optim", "seed"}
+    names = sorted(theirs.union(FineTuningArguments.__annotations__))
+    return out | {name: values[name] for name in names if name in values and "token" not in name}
 
 
-def run_identity(base: BaseModel, data: DevelopmentData, arguments: tuple) -> dict[str, object]:
+def run_identity(base: BaseModel, data: DevelopmentData, arguments: Arguments) -> dict[str, object]:
     """What decides a run's weights: decoded data, splits, base checkpoint, preprocessing, augmentation and recipe."""
-    names = data.main.names
+    names, training = data.main.names, arguments.training
     return {
         "data": data.fingerprint,
         "renderings": list(data.renderings),
         "splits": {name: split.to_dict(names)["sha256"] for name, split in data.splits.items()},
         "base_model": base.name,
         "preprocessing": base.preprocessing.to_dict(),
-        "augmentation": asdict(arguments[2]),
-        "recipe": {name: getattr(arguments[-1], name) for name in RECIPE}
-        | {"lr_scheduler_type": str(arguments[-1].lr_scheduler_type)}
-        | {"dropout": arguments[1].dropout, "head": arguments[1].head},
+        "augmentation": asdict(arguments.augmentation),
+        "recipe": {name: getattr(training, name) for name in RECIPE}
+        | {"lr_scheduler_type": str(training.lr_scheduler_type)}
+        | {"dropout": arguments.model.dropout, "head": arguments.model.head},
     }
 
 
-def refuse_finished(training: object) -> None:
-    """Do not write over a finished checkpoint, whose record of the opened test split would go with it.
+def refuse_finished(training: FineTuningArguments) -> None:
+    """Do not overwrite a finished checkpoint: its record that the test split was opened would be lost.
 
     Raises:
-        ValueError: ``--output_dir`` holds metrics.json and this is no ``--resume``.
+        ValueError: ``--output_dir`` holds metrics.json, and this is not ``--resume``.
     """
     folder = Path(training.output_dir)
     if not training.resume and (folder / "metrics.json").exists():
@@ -139,7 +133,7 @@ def refuse_finished(training: object) -> None:
 
 
 def command_line(program: str, argv: list[str]) -> str:
-    """The command as typed, for metrics.json, which is published; tokens left out however the option was spelt."""
+    """The command as typed, for metrics.json, which is published; tokens left out in every spelling of the option."""
     shown, hide = [], False
     for word in argv:
         option, equals, _ = word.partition("=")
@@ -150,6 +144,6 @@ def command_line(program: str, argv: list[str]) -> str:
 
 
 def _names_token(option: str) -> bool:
-    """Whether argparse takes it for an option that holds a token: dashes for underscores, or its beginning alone."""
+    """Whether argparse takes it for an option that holds a token, with dashes or abbreviated."""
     name = option.replace("-", "_")
     return name.startswith("__") and ("token" in name or ("__hub_token".startswith(name) and len(name) > len("__hub_")))

@@ -1,8 +1,7 @@
-"""The report of a training run: figures and a page that ship, and a page with thumbnails that stays in the run folder.
+"""The test split of a training run: opened once, scored, and kept so that a resumed run need not open it again.
 
-``report/index.html`` shows every wrong test picture with its heat map. Pictures of a data set are not ours to publish,
-so neither push nor promote copies that folder; ``evaluation.html`` beside the weights is the same page with the wrong
-pictures by name, and ``figures/`` its figures. Its name is not that of a page by ``evaluate``, which has pictures.
+What was found lies in the run's ``report/`` folder, thumbnails of wrong pictures included. Pictures of a data set are
+not ours to publish, so neither push nor promote copies that folder.
 """
 
 from __future__ import annotations
@@ -19,11 +18,9 @@ from typing import Any
 import numpy as np
 
 from hf_model.data.pixels import Pixels
-from hf_model.data.prepare import VALIDATION
-from hf_model.evaluation import report, test_split
-from hf_model.evaluation.labelled_dataset import PERTURBATIONS
-from hf_model.evaluation.report import Material, error_list
-from hf_model.evaluation.report_files import load_cases, make_case, save_cases, write_figures, write_page
+from hf_model.evaluation import test_split
+from hf_model.evaluation.report import error_list
+from hf_model.evaluation.report_files import load_cases, make_case, save_cases
 from hf_model.evaluation.report_html import Case
 from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
@@ -34,9 +31,8 @@ from hf_model.inference.engines.openvino_engine import OpenVinoEngine, shared_co
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.intervals import wilson
 from hf_model.metrics.scores import Scores
-from hf_model.metrics.subgroups import aetiology_column
 from hf_model.radiograph import Finding
-from hf_model.training.finalize import Finisher
+from hf_model.training.finalize import TrainedModel
 from hf_model.training.records import recorded_openings
 
 logger = logging.getLogger(__name__)
@@ -48,48 +44,61 @@ MOST_CASES = 500
 
 
 @dataclass
-class Opened:
-    """What is known of the test split.
+class EvaluatedSplit:
+    """What is known of the pictures that a run is evaluated on: the test split, or development-validation.
 
-    ``scores`` by rendering, the data set's own first; ``perturbed`` those of its own pictures, blurred and sharpened;
-    ``engines`` engine and precision -> rendering -> logits (N, 2); ``facts`` "checks" (by rendering), "refused" and
-    "unreadable" (of the first). All but ``scores`` and ``openings`` are empty where an opening was interrupted.
+    All but ``scores`` and ``openings`` is empty for development-validation and where an opening was interrupted.
+
+    Attributes:
+        name: "test" or "development-validation". role: "test" or "development".
+        scores: by rendering, the data set's own first.
+        openings: of the test split for these weights, from metrics.json.
+        perturbed: scores of the data set's own rendering, blurred and sharpened.
+        engines: engine and precision -> rendering -> logits (N, 2).
+        facts: "checks" (by rendering), "refused" and "unreadable" (of the data set's own rendering).
+        cases: thumbnails of the wrong pictures.
     """
 
+    name: str
+    role: str
     scores: dict[str, Scores]
-    openings: list[dict[str, Any]]
+    openings: list[dict[str, Any]] = field(default_factory=list)
     perturbed: dict[str, Scores] = field(default_factory=dict)
     engines: dict[str, dict[str, Scores]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
 
+    @property
+    def main(self) -> str:
+        """The data set's own rendering."""
+        return next(iter(self.scores))
 
-def open_test(finisher: Finisher, decision: Decision, weights: str) -> Opened:
-    """Open the test split, or take what was kept when it was opened for these weights.
 
-    The record and the logits of every rendering are on disk before anything is computed from them.
+def open_test_split(trained: TrainedModel, decision: Decision, weights: str) -> EvaluatedSplit:
+    """Open the test split, or read what was kept when it was opened for these weights.
+
+    The record of the opening and the logits of every rendering are on disk before anything is computed from them.
     """
-    folder, tests = finisher.folder, finisher.data.test
+    folder, tests = trained.folder, trained.data.test
     files = {name: folder / "scores" / f"test-{name}.csv" for name in tests}
     if recorded_openings(folder, weights) and all(file.exists() for file in files.values()):
         scores = {name: Scores.from_csv(file) for name, file in files.items()}
-        return _kept(folder / REPORT, Opened(scores, recorded_openings(folder, weights)), weights)
+        return _load(folder, EvaluatedSplit("test", "test", scores, recorded_openings(folder, weights)), weights)
     shutil.rmtree(folder / REPORT, ignore_errors=True)
     test_split.open_test(folder, weights, list(tests), reopen=True, by="train.py")
     pixels = {name: test.decode() for name, test in tests.items()}
-    scores = {name: finisher.scores(part, f"test, {name}") for name, part in pixels.items()}
+    scores = {name: trained.scores(part, f"test, {name}") for name, part in pixels.items()}
     for name, file in files.items():
         scores[name].to_csv(file)
-    opened = Opened(scores, recorded_openings(folder, weights))
-    main = next(iter(scores))
-    opened.perturbed = finisher.perturbed(pixels[main].pixels, scores[main], "test")
-    opened.engines = _engines(Checkpoint.open(folder), pixels, scores)
-    _serve(finisher, decision, pixels, opened)
-    _keep(folder / REPORT, opened, weights)
-    return opened
+    split = EvaluatedSplit("test", "test", scores, recorded_openings(folder, weights))
+    split.perturbed = trained.perturbed_scores(pixels[split.main].pixels, scores[split.main], "test")
+    split.engines = _engine_scores(Checkpoint.open(folder), pixels, scores)
+    _predict_as_uploads(trained, decision, pixels, split)
+    _store(folder, split, weights)
+    return split
 
 
-def _engines(
+def _engine_scores(
     checkpoint: Checkpoint, pixels: dict[str, Pixels], scores: dict[str, Scores]
 ) -> dict[str, dict[str, Scores]]:
     """The exported graph's logits in every precision that this machine has; empty without OpenVINO or a graph."""
@@ -114,31 +123,33 @@ def _run(engine: OpenVinoEngine, pixels: np.ndarray, reference: Scores) -> Score
     return Scores(np.concatenate(logits), reference.labels, reference.names, reference.patients)
 
 
-def _serve(finisher: Finisher, decision: Decision, pixels: dict[str, Pixels], opened: Opened) -> None:
-    """The way of an upload, from the encoded pictures on: what the input checks say, and maps of the wrong ones."""
-    checkpoint = Checkpoint.open(finisher.folder)
+def _predict_as_uploads(
+    trained: TrainedModel, decision: Decision, pixels: dict[str, Pixels], split: EvaluatedSplit
+) -> None:
+    """Predict the encoded pictures as uploads: what the input checks say, and heat maps of the wrong ones."""
+    checkpoint = Checkpoint.open(trained.folder)
     classifier = Classifier(checkpoint, open_engine(checkpoint))
-    main = next(iter(pixels))
-    wrong = {case["row"] for case in error_list(opened.scores[main], decision)[:MOST_CASES]}
+    wrong = {case["row"] for case in error_list(split.scores[split.main], decision)[:MOST_CASES]}
     checks = {}
     for name, part in pixels.items():
-        sources = finisher.data.test[name].contents(part)
+        main = name == split.main
+        sources = trained.data.test[name].contents(part)
         seen = []
-        for row, result in enumerate(classifier.predict_batch(sources, heat_map=name == main)):
+        for row, result in enumerate(classifier.predict_batch(sources, heat_map=main)):
             if not result.ok:
                 raise ValueError(f"{result.name} of the test split could be read a moment ago: {result.reason}")
             seen.append(result.findings)
-            if name == main and row in wrong:
-                opened.cases.append(make_case(row, np.asarray(part.pixels[row]), result.class_activation_map))
+            if main and row in wrong:
+                split.cases.append(make_case(row, np.asarray(part.pixels[row]), result.class_activation_map))
         checks[name] = checks_record(seen)
-        if name == main:
+        if main:
             refused = [n for n, findings in zip(part.names, seen, strict=True) if _any(findings, "refuse")]
-            opened.facts |= {"refused": refused, "unreadable": part.skipped}
-    opened.facts["checks"] = checks
+            split.facts |= {"refused": refused, "unreadable": part.skipped}
+    split.facts["checks"] = checks
 
 
 def checks_record(seen: Sequence[Sequence[Finding]]) -> dict[str, Any]:
-    """How many of N radiographs the input checks hold up, from each one's findings.
+    """How many of N radiographs the input checks flag or refuse, from the findings of each.
 
     {"n", "flagged" (at least one finding of severity flag), "refused" (of severity refuse), "feature_gate",
     "cheap_checks" (flagged or refused by the features, by the pixels and header): {"count", "value", "interval"
@@ -169,103 +180,29 @@ def _share(marks: Sequence[bool]) -> dict[str, Any]:
     return {"count": sum(marks), "value": sum(marks) / len(marks), "interval": list(wilson(sum(marks), len(marks)))}
 
 
-def _keep(folder: Path, opened: Opened, weights: str) -> None:
-    """Everything but the shipped logits; the file that lists it is written last."""
-    for name, scores in opened.perturbed.items():
-        scores.to_csv(folder / "scores" / "perturbed" / f"{name}.csv")
-    for engine, parts in opened.engines.items():
-        for name, scores in parts.items():
-            scores.to_csv(folder / "scores" / engine / f"{name}.csv")
-    save_cases(folder, opened.cases)
-    listing = {"perturbed": list(opened.perturbed), "engines": {k: list(v) for k, v in opened.engines.items()}}
-    write_json(folder / FACTS, {"weights_sha256": weights, "facts": opened.facts, **listing})
+def _store(folder: Path, split: EvaluatedSplit, weights: str) -> None:
+    """Keep everything but the shipped logits; the file that lists it is written last."""
+    for kind, part in {"perturbed": split.perturbed, **split.engines}.items():
+        for name, scores in part.items():
+            scores.to_csv(folder / REPORT / "scores" / kind / f"{name}.csv")
+    save_cases(folder / REPORT, split.cases)
+    listing = {"perturbed": list(split.perturbed), "engines": {k: list(v) for k, v in split.engines.items()}}
+    write_json(folder / REPORT / FACTS, {"weights_sha256": weights, "facts": split.facts, **listing})
 
 
-def _kept(folder: Path, opened: Opened, weights: str) -> Opened:
-    """What ``_keep`` wrote for these weights, added to ``opened``."""
-    file = folder / FACTS
+def _load(folder: Path, split: EvaluatedSplit, weights: str) -> EvaluatedSplit:
+    """Add to ``split`` what ``_store`` kept for these weights."""
+    file = folder / REPORT / FACTS
     stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if stored.get("weights_sha256") != weights:
-        logger.warning("%s is not there: the report has what the stored logits tell and no thumbnails.", file)
-        return opened
-    opened.facts = stored["facts"]
-    read = Scores.from_csv
-    opened.perturbed = {name: read(folder / "scores" / "perturbed" / f"{name}.csv") for name in stored["perturbed"]}
-    opened.engines = {
-        engine: {name: read(folder / "scores" / engine / f"{name}.csv") for name in names}
-        for engine, names in stored["engines"].items()
-    }
-    opened.cases = load_cases(folder)
-    return opened
+        logger.warning("%s is missing: the report is made from the stored logits, without thumbnails.", file)
+        return split
 
+    def scores(kind: str, names: list[str]) -> dict[str, Scores]:
+        return {name: Scores.from_csv(folder / REPORT / "scores" / kind / f"{name}.csv") for name in names}
 
-SHIPPED_PAGE = "evaluation.html"
-ELSEWHERE = (
-    "Thumbnails with heat maps are on the page in the folder of the training run, report/index.html; pictures of the "
-    "data set are not published with the weights."
-)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The pictures that the report is of: the test split, or development-validation where that is closed."""
-
-    name: str
-    split: str
-    role: str
-    scores: Scores
-    renderings: dict[str, Scores] = field(default_factory=dict)
-    perturbed: dict[str, Scores] = field(default_factory=dict)
-    opening: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
-
-    @classmethod
-    def of_test(cls, opened: Opened) -> Evaluated:
-        """The data set's own rendering, with the others beside it."""
-        name, scores = next(iter(opened.scores.items()))
-        others = {key: part for key, part in opened.scores.items() if key != name}
-        return cls(
-            name, "test", "test", scores, others, opened.perturbed, opened.openings[-1], opened.facts, opened.cases
-        )
-
-    @classmethod
-    def of_validation(cls, scores: Scores, name: str) -> Evaluated:
-        """Development-validation, without thumbnails."""
-        return cls(name, VALIDATION.replace("_", "-"), "development", scores)
-
-
-def write_run_report(
-    folder: Path, evaluated: Evaluated, decision: Decision, calibration: Scores, metrics: dict[str, Any]
-) -> None:
-    """``evaluation.html`` and ``figures/`` into the checkpoint folder, the page with pictures into its ``report/``."""
-    facts = {
-        "command": metrics["command"],
-        "model_id": metrics["arguments"].get("hub_model_id") or folder.resolve().name,
-        "weights_sha256": metrics["weights_sha256"],
-        "engine": "torch-f32, as trained",
-        "dataset_name": evaluated.name,
-        "split": evaluated.split,
-        "role": evaluated.role,
-        "from_scores": False,
-        "perturbation_notes": {name: PERTURBATIONS[name][0] for name in evaluated.perturbed},
-        "leakage": metrics["data"]["leakage"],
-        **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
-    }
-    material = Material(
-        facts,
-        decision,
-        evaluated.scores,
-        calibration,
-        renderings=evaluated.renderings,
-        perturbations=evaluated.perturbed,
-        columns=aetiology_column(evaluated.scores),
-        failures=[tuple(entry) for entry in evaluated.facts.get("unreadable", [])],
-        refused=evaluated.facts.get("refused", []),
-        opening=evaluated.opening,
-    )
-    content = report.build(material)
-    figures = write_figures(folder / "figures", material, content)
-    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": ELSEWHERE}, figures, [])
-    write_page(folder / REPORT / "index.html", content, figures, evaluated.cases)
-    write_json(folder / REPORT / "metrics.json", content)
+    split.facts = stored["facts"]
+    split.perturbed = scores("perturbed", stored["perturbed"])
+    split.engines = {engine: scores(engine, names) for engine, names in stored["engines"].items()}
+    split.cases = load_cases(folder / REPORT)
+    return split

@@ -1,13 +1,16 @@
-"""The Trainer with a class-weighted loss, right under accumulation and several processes, and weight averaging."""
+"""The Trainer with this project's losses, correct under accumulation and several processes, and weight averaging."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
@@ -15,6 +18,8 @@ from hf_model.modeling.freezing import hold_frozen_norms, parameter_groups
 
 GAMMA = 2.0
 """Of the focal loss; what its authors recommend."""
+AVERAGE_FILE = "average.safetensors"
+"""Averaged weights in the folder of each saved state."""
 
 
 def weighted_losses(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -31,15 +36,15 @@ def weighted_losses(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return -(targets * weights * logits.float().log_softmax(-1)).sum(-1)
 
 
-def plain_losses(logits: Tensor, targets: Tensor, _weights: Tensor) -> Tensor:
-    """Cross-entropy of each picture, both classes alike."""
+def unweighted_losses(logits: Tensor, targets: Tensor, _weights: Tensor) -> Tensor:
+    """Cross-entropy of each picture without class weights; shapes as in ``weighted_losses``."""
     return -(targets * logits.float().log_softmax(-1)).sum(-1)
 
 
 def focal_losses(logits: Tensor, targets: Tensor, _weights: Tensor) -> Tensor:
     """Focal loss of each picture, -sum_c t_c (1 - p_c)^2 log p_c (Lin et al., ICCV 2017), without class weights.
 
-    Soft targets (mixup, smoothing) weigh the two classes' terms, as in cross-entropy.
+    Soft targets (mixup, smoothing) weigh the terms of the two classes, as in cross-entropy.
     """
     log_p = logits.float().log_softmax(-1)
     return -(targets * (1 - log_p.exp()) ** GAMMA * log_p).sum(-1)
@@ -47,12 +52,10 @@ def focal_losses(logits: Tensor, targets: Tensor, _weights: Tensor) -> Tensor:
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "weighted": weighted_losses,
-    "plain": plain_losses,
+    "plain": unweighted_losses,
     "focal": focal_losses,
 }
-
-
-AVERAGE_FILE = "average.safetensors"
+"""``--loss`` -> function."""
 
 
 class PneumoniaTrainer(Trainer):
@@ -62,11 +65,11 @@ class PneumoniaTrainer(Trainer):
         class_weights: for NORMAL and PNEUMONIA.
         loss: a name of ``LOSSES``; only "weighted" uses the class weights.
         layer_decay, head_multiplier: see ``parameter_groups``.
-        average: the weight average whose weights evaluation sees, or None.
-        eval_collator: evaluation's collator, where it differs from training's.
+        average: the weight average that is evaluated in place of the weights, or None.
+        eval_collator: collator for evaluation, if it differs from the one for training.
     """
 
-    # compute_loss divides by the pictures of the whole accumulated batch, in all processes: nothing is left to divide
+    # compute_loss divides by the pictures of the whole accumulated batch in all processes, so Trainer must not divide
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -81,24 +84,28 @@ class PneumoniaTrainer(Trainer):
         **kwargs: object,
     ) -> None:
         super().__init__(*args, **kwargs)
-        # makes Trainer count the pictures of an accumulated batch and hand the number to compute_loss
+        # makes Trainer count the pictures of an accumulated batch and pass the number to compute_loss
         self.model_accepts_loss_kwargs = True
         self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
         self.losses = LOSSES[loss]
         self.layer_decay, self.head_multiplier = layer_decay, head_multiplier
         self.average = average
-        self.eval_collator = eval_collator
+        self.eval_collator = eval_collator or self.data_collator
         if average is not None:
             self.add_callback(average)
 
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, torch.Tensor],
+        inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor | tuple[torch.Tensor, object]:
-        """Weighted loss summed over the batch and divided by ``num_items_in_batch`` (or the batch's own size)."""
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, object]:
+        """Loss summed over the batch and divided by ``num_items_in_batch`` (or the batch's own size).
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
         if model.training:
             hold_frozen_norms(model)
         labels = inputs["labels"]
@@ -132,32 +139,23 @@ class PneumoniaTrainer(Trainer):
         return self.optimizer
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
-        """Evaluation's loader, with evaluation's own collator."""
-        return self._with_eval_collator(super().get_eval_dataloader, eval_dataset)
-
-    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
-        """As ``get_eval_dataloader``."""
-        return self._with_eval_collator(super().get_test_dataloader, test_dataset)
-
-    def _with_eval_collator(self, build, dataset: object) -> DataLoader:
-        if self.eval_collator is None:
-            return build(dataset)
+        """The loader for evaluation, with its own collator."""
         training_collator, self.data_collator = self.data_collator, self.eval_collator
         try:
-            return build(dataset)
+            return super().get_eval_dataloader(eval_dataset)
         finally:
             self.data_collator = training_collator
 
     def evaluation_loop(self, *args: object, **kwargs: object) -> object:
-        """Evaluation with the averaged weights in place, where there is an average."""
-        if self.average is None or not self.average.ready:
+        """Evaluation of the averaged weights, where there is an average."""
+        if self.average is None or self.average.averaged is None:
             return super().evaluation_loop(*args, **kwargs)
         with self.average.swapped_in(self.accelerator.unwrap_model(self.model)):
             return super().evaluation_loop(*args, **kwargs)
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the training rows which epoch it is, which their augmentation depends on."""
+    """Sets the epoch of the training rows, which their augmentation depends on."""
 
     def __init__(self, rows: object) -> None:
         self.rows = rows
@@ -167,68 +165,66 @@ class EpochCallback(TrainerCallback):
 
 
 class WeightAverage(TrainerCallback):
-    """Exponential moving average of weights and BatchNorm statistics, in float32, kept beside each checkpoint.
+    """Exponential moving average of weights and BatchNorm statistics, in float32, saved beside each state.
 
     The decay grows as (1 + t) / (10 + t) up to ``decay`` (Polyak averaging with warm-up, as TensorFlow's), so that the
     first steps do not weigh on a short run.
+
+    Attributes:
+        averaged: torch's ``AveragedModel``, None before training.
+
+    Raises:
+        ValueError: a decay outside 0 to 1.
     """
 
     def __init__(self, decay: float) -> None:
         if not 0 < decay < 1:
             raise ValueError(f"--ema_decay {decay}: must lie between 0 and 1.")
-        self.decay, self.shadow, self.steps = decay, {}, 0
-
-    @property
-    def ready(self) -> bool:
-        return bool(self.shadow)
+        self.decay = decay
+        self.averaged: AveragedModel | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
+        self.averaged = AveragedModel(unwrapped(model), multi_avg_fn=self._update, use_buffers=True)
+        self.averaged.n_averaged.fill_(1)  # the weights that training starts from are the first of the average
         saved = Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE_FILE
         if state.global_step and saved.exists():
-            tensors = load_file(saved)
-            self.steps = int(tensors.pop("__steps__").item())
-            self.shadow = tensors
-        else:
-            self.shadow, self.steps = {k: v.detach().clone() for k, v in floating(model).items()}, 0
+            load_model(self.averaged, saved)
 
-    @torch.no_grad()
     def on_step_end(self, args, state, control, model=None, **kwargs) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        current = floating(model)
-        names = list(self.shadow)
-        torch._foreach_lerp_([self.shadow[n] for n in names], [current[n] for n in names], 1 - decay)
+        self.averaged.update_parameters(unwrapped(model))
 
     def on_save(self, args, state, control, **kwargs) -> None:
-        if state.is_world_process_zero and self.ready:
+        if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            tensors = {k: v.contiguous() for k, v in self.shadow.items()} | {"__steps__": torch.tensor(self.steps)}
-            save_file(tensors, folder / AVERAGE_FILE)
+            save_model(self.averaged, str(folder / AVERAGE_FILE))
 
-    def swapped_in(self, model: nn.Module) -> _Swap:
+    def _update(self, averaged: list[Tensor], current: list[Tensor], step: Tensor) -> None:
+        """One step; tensors of one type, ``step`` is 1 at the first."""
+        if averaged[0].is_floating_point():  # BatchNorm also counts batches
+            decay = min(self.decay, (1 + step.item()) / (10 + step.item()))
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    @contextmanager
+    def swapped_in(self, model: nn.Module) -> Iterator[None]:
         """Context in which ``model`` has the averaged weights."""
-        return _Swap(model, self.shadow)
+        swap_weights(self.averaged.module, model)
+        try:
+            yield
+        finally:
+            swap_weights(self.averaged.module, model)
 
 
-class _Swap:
-    def __init__(self, model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-        self.model, self.weights = model, weights
-
-    @torch.no_grad()
-    def __enter__(self) -> None:
-        current = floating(self.model)
-        self.saved = {k: current[k].clone() for k in self.weights}
-        for key, value in self.weights.items():
-            current[key].copy_(value)
-
-    @torch.no_grad()
-    def __exit__(self, *error: object) -> None:
-        current = floating(self.model)
-        for key, value in self.saved.items():
-            current[key].copy_(value)
+@torch.no_grad()
+def swap_weights(first: nn.Module, second: nn.Module) -> None:
+    """Exchange the floating-point weights and statistics of two models of the same architecture."""
+    ours, theirs = (chain(model.parameters(), model.buffers()) for model in (first, second))
+    for one, other in zip(ours, theirs, strict=True):
+        if one.is_floating_point():
+            kept = one.clone()
+            one.copy_(other)
+            other.copy_(kept)
 
 
-def floating(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and running statistics that are floating point, by name; unwrapped from distributed wrappers."""
-    inner = getattr(model, "module", model)
-    return {name: value for name, value in inner.state_dict().items() if value.is_floating_point()}
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside a distributed wrapper, or the model itself."""
+    return getattr(model, "module", model)

@@ -1,4 +1,5 @@
-"""Exact and near duplicates, conflicts and leakage: what is planted is found, clean data is certified."""
+"""Exact and near duplicates, conflicts and leakage: what is planted is found, clean data is certified; and how
+patients are numbered."""
 
 from __future__ import annotations
 
@@ -10,9 +11,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
 from hf_model.audit import duplicates, leakage
+from hf_model.audit.findings import _why_numbers_repeat
 from hf_model.data import near_duplicates
-from hf_model.data.loading import load_splits
-from hf_model.radiograph import Preprocessing
 
 BASE = "train/PNEUMONIA/person1_virus_10.bmp"
 
@@ -96,22 +96,6 @@ def test_a_shared_patient_is_a_leak_and_a_shared_number_is_not(folder, read):
     ]
 
 
-def test_certificate_from_the_loaded_splits_alone(folder, tmp_path):
-    shutil.copy(folder / BASE, folder / "test/PNEUMONIA/person900_virus_1.bmp")
-    published = load_splits(str(folder), cache_dir=str(tmp_path / "hf"))
-    certificate = leakage.leakage_certificate(
-        published, Preprocessing(height=96, width=96), cache_dir=tmp_path, near=False
-    )
-    assert certificate["pairs"][0]["counts"] == {
-        "patients": 0,
-        "bare_numbers": 0,
-        "files": 1,
-        "pixels": 1,
-        "near": None,
-    }
-    assert len(certificate["leaks"]) == 2
-
-
 def test_perceptual_hash_is_the_published_one():
     picture = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     double = picture.repeat(2, axis=0).repeat(2, axis=1)  # the thumbnail, of which the hash takes half
@@ -126,4 +110,64 @@ def test_perceptual_hash_is_the_published_one():
 def test_surplus_counts_chains_once():
     pair = duplicates.Pair
     pairs = [pair(0, 1, 2, 0.99, False), pair(1, 2, 2, 0.98, False)]
-    assert duplicates._distinct(pairs, ["a", "b", "c", "d", "d"]) == 2
+    assert duplicates._count_distinct(pairs, ["a", "b", "c", "d", "d"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("person7_virus", "virus"),
+        ("person12_bacteria", "bacteria"),
+        ("im-0115", "im"),
+        ("normal2-im-0530", "normal2-im"),
+    ],
+)
+def test_a_series_is_the_key_without_its_number(key, kind):
+    assert duplicates._without_number(key) == kind
+
+
+def test_series_of_generated_names(folder, read):
+    # train has patients 0 to 23: even ones bacterial, odd ones viral; test has 24 to 35
+    shutil.move(folder / "train/PNEUMONIA/person4_bacteria_40.bmp", folder / "train/PNEUMONIA/person5_bacteria_40.bmp")
+    found = duplicates.series(read(folder))
+    entry = {(e["split"], e["series"]): (e["patients"], e["lowest"], e["highest"]) for e in found["ranges"]}
+    assert entry == {
+        ("train", "im"): (24, 0, 23),
+        ("train", "bacteria"): (13, 0, 22),
+        ("train", "virus"): (12, 1, 23),
+        ("test", "im"): (12, 24, 35),
+        ("test", "bacteria"): (6, 24, 34),
+        ("test", "virus"): (6, 25, 35),
+    }
+    # "person-5" is bacterial and viral now; persons and IM numbers never count as one
+    assert found["meet"] == {"train": {"numbers": 48, "in_two_series": 1}, "test": {"numbers": 24, "in_two_series": 0}}
+    assert _why_numbers_repeat(found).endswith("within train alone 1 of 48 numbers meet in two series.")
+
+
+def test_likeness_tells_one_child_from_strangers(folder, read):
+    # the one film with a number shared across splits is a copy of the other's: as alike as can be
+    source = folder / "train/PNEUMONIA/person3_virus_30.bmp"
+    shutil.copy(source, folder / "test/PNEUMONIA/person3_bacteria_1.bmp")
+    found = duplicates.likeness(read(folder))
+    assert found["one_bare_number"]["pairs"] == 2  # with both films of person3_virus
+    assert found["strangers"]["pairs"] == 2
+    assert found["one_full_key"]["pairs"] == 72  # two films each of 72 patients
+    assert found["one_bare_number"]["median"] > found["strangers"]["median"]
+
+
+def test_no_numbers_no_table(folder, read):
+    (folder / "train/NORMAL/IM-0001-0001.bmp").rename(folder / "train/NORMAL/scan.bmp")
+    pictures = read(folder)
+    assert pictures.patients is None
+    assert duplicates.series(pictures) is None
+    assert duplicates.likeness(pictures) is None
+
+
+def test_pictures_without_a_number_change_neither_table(folder, read):
+    clean = read(folder)
+    expected = duplicates.series(clean), duplicates.likeness(clean)
+    for number, name in enumerate(("IM-0024-0001.bmp", "IM-0025-0001.bmp")):
+        shutil.copy(folder / "test/NORMAL" / name, folder / f"test/NORMAL/scan{number}.bmp")
+    pictures = read(folder)
+    assert pictures.patients.count(None) == 2
+    assert (duplicates.series(pictures), duplicates.likeness(pictures)) == expected

@@ -160,7 +160,7 @@ def test_dicom_files_have_sizes_and_a_shortcut(tmp_path):
     record, page = audit(tmp_path / "data")
     assert [entry["height"]["median"] for entry in record["counts"]] == [90, 96]
     assert "DICOM MONOCHROME2 8: 32" in page
-    assert "Patients are told apart by PatientID of the DICOM headers, hashed." in page
+    assert "Patients are identified by PatientID of the DICOM headers, hashed." in page
     assert "AUC: data 1.000 (1.000 to 1.000). No pixel was looked at" in texts(record, "shortcuts")[0]
     assert [f for f in record["findings"] if "pixel mode" in f["text"] or "odd-mode" in f["text"]] == []
 

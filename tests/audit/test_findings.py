@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hf_model.audit import figures
-from hf_model.audit.findings import _classes, auc_text, is_above, labels, model, shortcuts
+from hf_model.audit.findings import classes, is_above, labels, model, shortcuts
+from hf_model.wording import ratio
 
 AUC = {"value": 0.98, "interval": [0.97, 0.99]}
 
@@ -74,7 +75,7 @@ def test_a_class_without_a_picture_is_a_fault():
         {"split": split, "class": name, "n": n}
         for split, name, n in (("train", "NORMAL", 5), ("train", "PNEUMONIA", 0), ("test", "PNEUMONIA", 3))
     ]
-    (found,) = _classes(counts)
+    (found,) = classes(counts)
     assert (found["severity"], found["text"]) == (
         "fault",
         "PNEUMONIA has no picture outside the test split: train.py needs both classes and does not start.",
@@ -93,7 +94,7 @@ def test_probes_that_were_left_out_are_told():
 
 def test_an_auc_without_an_interval_is_no_shortcut_and_can_be_drawn():
     alone = {"value": 0.75, "interval": None}
-    assert auc_text(alone) == "0.750"
+    assert ratio(alone) == "0.750"
     assert not is_above(alone, 0.6)
     assert is_above(AUC, 0.6)
     axes = figures.probes_chart([("A", alone, False), ("B", AUC, True)]).axes[0]

@@ -7,9 +7,8 @@ from audit_folders import film, write_nested
 from PIL import Image
 
 from hf_model.audit.duplicates import find_duplicates
-from hf_model.audit.findings import _leakage
-from hf_model.audit.leakage import certificate
-from hf_model.audit.report import _verdict
+from hf_model.audit.findings import leakage
+from hf_model.audit.leakage import certificate, verdict
 
 
 def certify(pictures):
@@ -17,13 +16,13 @@ def certify(pictures):
 
 
 def told(part) -> list[tuple[str, str]]:
-    return [(entry["severity"], entry["text"]) for entry in _leakage(part)]
+    return [(entry["severity"], entry["text"]) for entry in leakage(part)]
 
 
 def test_known_patients_and_a_test_split_are_clean_without_a_but(clean_folder, read):
     part = certify(read(clean_folder))
     assert part["unknown_patients"] == {}
-    assert _verdict(part) == "Clean."
+    assert verdict(part) == "Clean."
     (entry,) = told(part)
     assert entry == (
         "note",
@@ -37,7 +36,7 @@ def test_one_unknown_patient_is_counted_and_hides_no_other(folder, read):
     assert part["unknown_patients"] == {"train": {"pictures": 96, "unknown": 0}, "test": {"pictures": 49, "unknown": 1}}
     assert part["pairs"][0]["counts"]["patients"] == 0
     sentence = "Patients of 1 of 145 pictures are unknown and were not compared (1 in test)."
-    assert _verdict(part) == f"Clean as far as compared. {sentence}"
+    assert verdict(part) == f"Clean as far as compared. {sentence}"
     assert told(part) == [
         ("warning", sentence),
         (
@@ -51,7 +50,7 @@ def test_one_unknown_patient_is_counted_and_hides_no_other(folder, read):
     assert part["pairs"][0]["counts"]["patients"] == 1
     assert told(part)[0][0] == "fault"
     assert told(part)[1][1] == "Patients of 1 of 146 pictures are unknown and were not compared (1 in test)."
-    assert _verdict(part).startswith("NOT clean")
+    assert verdict(part).startswith("NOT clean")
 
 
 def test_a_split_without_any_patient_is_not_compared(folder, read):
@@ -67,11 +66,11 @@ def test_without_patients_it_is_clean_only_as_far_as_compared(folder, read):
     for number, file in enumerate(sorted(folder.rglob("*.bmp"))):
         file.rename(file.with_name(f"scan{number}.bmp"))
     part = certify(read(folder))
-    assert _verdict(part) == (
-        "Clean as far as compared. Patients were not compared: nothing says whose picture each is."
+    assert verdict(part) == (
+        "Clean as far as compared. Patients were not compared: the patient of each picture is unknown."
     )
     assert told(part) == [
-        ("warning", "Nothing says whose picture each is, so patients could not be compared between the splits."),
+        ("warning", "The patient of each picture is unknown, so patients could not be compared between the splits."),
         (
             "note",
             "Clean as far as compared: no file, decoded picture or near duplicate is in test and elsewhere. "
@@ -88,20 +87,20 @@ def test_one_split_compares_nothing(tmp_path, read, known):
             file.rename(file.parent.parent / f"scan{number}.png")
     part = certify(read(folder))
     assert part["pairs"] == []
-    assert _verdict(part).startswith("Nothing was compared: there is only one split.")
-    assert ("nothing says whose" in _verdict(part)) != known
+    assert verdict(part).startswith("Nothing was compared: there is only one split.")
+    assert ("patient of each picture is unknown" in verdict(part)) != known
     note = "There is no test split, so nothing was compared with one. Training holds "
     if known:
         assert told(part) == [("note", f"{note}patients out by itself.")]
     else:
-        doubt = "Nothing says whose picture each is, so patients cannot be held out together."
+        doubt = "The patient of each picture is unknown, so patients cannot be held out together."
         assert told(part) == [("warning", doubt), ("note", f"{note}pictures out, not patients.")]
 
 
 def test_train_and_validation_alone_are_compared_with_no_test_split(folder, read):
     (folder / "test").rename(folder / "validation")
     part = certify(read(folder))
-    assert _verdict(part) == ("Nothing was compared with a test split: there is none. Training splits the others anew.")
+    assert verdict(part) == ("Nothing was compared with a test split: there is none. Training splits the others anew.")
     assert part["pairs"][0]["splits"] == ["train", "validation"]
 
 

@@ -60,7 +60,7 @@ def test_model_probe_measures_how_answers_move(monkeypatch):
 
 
 def test_a_checkpoint_that_names_no_held_out_pictures_is_not_scored():
-    with pytest.raises(model_probes.NoHeldOutPictures, match="which pictures it was trained on is unknown"):
+    with pytest.raises(model_probes.NoHeldOutPicturesError, match="which pictures it was trained on is unknown"):
         model_probes.held_out(FakeCheckpoint(), "data")
 
 
@@ -86,7 +86,7 @@ def test_what_the_user_says_of_the_data_goes_before_what_the_checkpoint_recorded
         "patient_pattern": "(a)",
         "cache_dir": tmp_path,
     }
-    with pytest.raises(model_probes.NoHeldOutPictures):
+    with pytest.raises(model_probes.NoHeldOutPicturesError):
         model_probes.held_out(checkpoint, "data", given)
     ((arguments, seed),) = seen
     assert (arguments.dataset, arguments.label_column, arguments.patient_column) == ("data", "mine", "theirs")
@@ -103,6 +103,6 @@ def test_what_the_user_says_of_the_data_goes_before_what_the_checkpoint_recorded
 )
 def test_data_that_cannot_be_split_alike_is_not_scored(tmp_path, patients, why):
     folder = write_nested(tmp_path / "data", patients=patients)
-    with pytest.raises(model_probes.NoHeldOutPictures, match=why):
+    with pytest.raises(model_probes.NoHeldOutPicturesError, match=why):
         model_probes.held_out(recorded(), str(folder), {"cache_dir": tmp_path / "cache"})
     assert list((tmp_path / "cache").rglob("pixels.npy"))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hf_model.audit import figures, integrity, measures, shortcuts
 from hf_model.audit.measures import count
-from hf_model.audit.pictures import Header, Pictures, align, gather, read_header, row_names
+from hf_model.audit.pictures import FileInfo, Pictures, align, gather, read_file_info, row_names
 from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
@@ -83,7 +83,7 @@ def test_a_broken_file_with_an_odd_name_switches_no_patient_off(folder, read):
     row = pictures.names.index("scan.bmp")
     assert pictures.patients[row] is None
     assert pictures.patients.count(None) == 1
-    assert pictures.named
+    assert pictures.kermany_names
     assert next(e for e in count(pictures) if (e["split"], e["class"]) == ("train", "NORMAL"))["patients"] == 24
     Image.fromarray(film(9, pneumonia=False)).save(folder / "train/NORMAL/scan.bmp")
     assert read(folder).patients is None  # a picture that training learns from, and nothing says whose it is
@@ -109,14 +109,14 @@ def test_numbers_of_a_patient_column_are_hashed_over_both_splits(tmp_path):
     assert pictures.patients == [key or None for key in anonymous_keys(numbers)]
     assert pictures.patients[0] == pictures.patients[1] == pictures.patients[5] != pictures.patients[2]
     assert pictures.patients[4] is None
-    assert not pictures.named
+    assert not pictures.kermany_names
 
 
 def test_numbers_that_a_pattern_finds_are_hashed_too(folder, tmp_path):
     pattern = r"^(?:person|IM-)(\d+)"
     pictures = read_table(folder, tmp_path, None, pattern)
     assert pictures.patients == anonymous_keys([re.match(pattern, name)[1] for name in pictures.names])
-    assert not pictures.named
+    assert not pictures.kermany_names
 
 
 def test_an_empty_patient_column_is_refused_as_training_does(tmp_path):
@@ -143,14 +143,14 @@ def dicoms(tmp_path: Path) -> Path:
 
 def test_dicom_headers_give_size_and_mode(dicoms, read):
     pictures = read(dicoms)
-    assert {(h.format, h.mode, h.width, h.height) for h in pictures.headers} == {
+    assert {(h.format, h.mode, h.width, h.height) for h in pictures.files} == {
         ("DICOM", "MONOCHROME2 8", 96, 120),
         ("DICOM", "MONOCHROME2 8", 96, 96),
     }
     normal = count(pictures)[0]
     assert (normal["height"]["median"], normal["modes"]) == (120, {"DICOM MONOCHROME2 8": 34})
     assert {p.kind for p in integrity.inspect(pictures)} <= {"unusual"}  # a DICOM's mode is not odd
-    shown = dict(figures.sizes_chart(pictures))["longer_side"].axes[0]
+    shown = figures.sizes_charts(pictures)["longer_side"].axes[0]
     assert len(shown.patches) > 0
     probes = {p["key"]: p["auc"]["value"] for p in shortcuts.run_probes(pictures, measures.measure(pictures))}
     assert probes["metadata"] == 1.0
@@ -159,9 +159,9 @@ def test_dicom_headers_give_size_and_mode(dicoms, read):
 def test_a_header_that_is_cut_short_is_none(dicoms):
     data = (dicoms / "NORMAL/n00.dcm").read_bytes()
     for broken in (data[:140], data[:128] + b"DICM", b"no picture"):
-        header = read_header({"bytes": broken, "path": "a.dcm"})
-        assert (header.size, header.format, header.width) == (len(broken), None, None)
-    assert read_header(None) == Header(0, "")
+        info = read_file_info({"bytes": broken, "path": "a.dcm"})
+        assert (info.size, info.format, info.width) == (len(broken), None, None)
+    assert read_file_info(None) == FileInfo(0, "")
 
 
 def test_a_test_split_without_the_column_is_refused(tmp_path):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
+from hf_model.audit.findings import find_all
 from hf_model.config import CHECKPOINT_DIR
 
 FILE = CHECKPOINT_DIR / "audit.json"
@@ -29,3 +32,20 @@ def test_it_is_of_the_published_data_and_adds_up() -> None:
     across = [pair["counts"] for pair in STORED["leakage"]["pairs"] if "test" in pair["splits"]]
     assert all(entry[kind] == 0 for entry in across for kind in ("patients", "files", "pixels", "near"))
     assert STORED["leakage"]["clean"]
+
+
+def test_its_sentences_follow_from_its_figures() -> None:
+    codes = [{"kind": "unusual", "code": code} for code in STORED["integrity"]["codes"]]
+    audit = STORED | {
+        "integrity": STORED["integrity"] | {"problems": codes},
+        "leakage": STORED["leakage"] | {"leaks": [], "unknown_patients": {}},
+        "labels": None,  # the most doubtful picture is not in the summary
+    }
+    stored = [finding for finding in STORED["findings"] if finding["topic"] != "labels"]
+    number = re.compile(r"\d[\d,]*(?:\.\d+)?")
+    for found, kept in zip(find_all(audit), stored, strict=True):
+        assert found["severity"] == kept["severity"]
+        assert number.sub("#", found["text"]) == number.sub("#", kept["text"])
+        # the sentences were written before the figures were rounded to four decimals
+        values = [[float(n.replace(",", "")) for n in number.findall(f["text"])] for f in (found, kept)]
+        assert values[0] == pytest.approx(values[1], rel=0, abs=0.0011)

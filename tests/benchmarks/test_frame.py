@@ -37,6 +37,7 @@ MODULE = SimpleNamespace(NAME="serving_x", TITLE="A title", table=lambda section
 def test_every_benchmark_has_the_interface() -> None:
     found = frame.discover()
     assert {"serving_tensor", "serving_files", "serving_folder", "serving_agreement", "serving_start"} <= set(found)
+    assert "input_checks" in found
     for name, module in found.items():
         assert name == module.NAME
         assert module.TITLE

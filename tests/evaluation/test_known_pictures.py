@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from generated import make_scores
 
 from hf_model.evaluation.recalibration import refit, write_recalibrated
 from hf_model.evaluation.test_split import Known, file_key, identifies
@@ -121,8 +122,8 @@ def test_what_cannot_be_told_apart_is_refused(folder, tmp_path_factory):
     assert known.test_rows(pictures("chest-set", "test", "row-0")) == [0]
 
 
-def test_a_recalibrated_checkpoint_still_knows_what_it_was_trained_on(folder, tmp_path, scores_factory):
-    local = scores_factory(80)
+def test_a_recalibrated_checkpoint_still_knows_what_it_was_trained_on(folder, tmp_path):
+    local = make_scores(80)
     decision = refit(local)
     decision.save(folder)
     write_recalibrated(folder, tmp_path / "new", decision, local, METRICS, {})

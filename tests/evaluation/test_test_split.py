@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from generated import make_scores
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
@@ -132,24 +133,24 @@ def test_a_shift_is_found_with_its_size(scores):
     assert "normal pictures score 1.50 higher" in found["sentence"]
 
 
-def test_too_few_patients_are_refused_with_the_number_needed(scores_factory):
-    small = scores_factory(76)  # 57 with pneumonia, 19 without
+def test_too_few_patients_are_refused_with_the_number_needed():
+    small = make_scores(76)  # 57 with pneumonia, 19 without
     with pytest.raises(TooFewPatientsError, match=r"57 patients with pneumonia and 19 .* least 59 .*20 without"):
         refit(small)
-    enough = refit(scores_factory(80), provenance={"dataset": "local"})
+    enough = refit(make_scores(80), provenance={"dataset": "local"})
     assert enough.points["default"].patients == 60
     assert enough.provenance["dataset"] == "local"
 
 
-def test_a_recalibrated_checkpoint_keeps_its_weights_and_renews_its_figures(tmp_path, scores, scores_factory):
+def test_a_recalibrated_checkpoint_keeps_its_weights_and_renews_its_figures(tmp_path, scores):
     source, target = tmp_path / "old", tmp_path / "new"
     old = fit_decision(scores)
     old.save(source)
     (source / "model.safetensors").write_bytes(b"weights")
     (source / "README.md").write_text("old card")
-    test = scores_factory(50, seed=9)
+    test = make_scores(50, seed=9)
     test.to_csv(source / "scores" / "test-chest-set.csv")
-    local = scores_factory(300, seed=4, separation=1.0)
+    local = make_scores(300, seed=4, separation=1.0)
     metrics = {"seed": 1, "test": {"chest-set": {}}, "renderings": {"x": 1}, "test_openings": [{"count": 1}]}
     new = refit(local)
     write_recalibrated(source, target, new, local, metrics, {"dataset": "local"})

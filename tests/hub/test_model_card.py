@@ -151,6 +151,14 @@ def test_another_data_set_does_not_get_the_known_ones_population(tmp_path):
     assert ModelCard(text).data.datasets == ["clinic/our-xrays"]
 
 
+def test_a_population_that_the_run_describes_is_said(tmp_path):
+    content = other_hospital()
+    content["data"]["population"] = {"patients": "adults", "text": "lateral films of adults in Bern"}
+    text = build_card(write_run(tmp_path / "chest", content))
+    assert "`clinic/our-xrays` (fingerprint `ffffffffffffffff`): lateral films of adults in Bern. **To be" in text
+    assert "Nothing more is known" not in text
+
+
 def test_the_known_data_set_is_known_by_its_counts_and_not_by_its_name(tmp_path):
     content = other_hospital()
     content["data"]["dataset"] = "hf-vision/chest-xray-pneumonia"

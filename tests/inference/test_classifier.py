@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inference_checkpoints import SIDE, build, pictures
+from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
 import hf_model
 from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph
-from hf_model.inference.checkpoint import CheckpointError
 from hf_model.inference.classifier import Source
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER
 from hf_model.radiograph import OODDetector, Radiograph
@@ -167,14 +166,6 @@ def test_what_is_unlike_training_is_flagged(exported_folder: Path, tmp_path: Pat
     assert flags == [[], ["flag"]]
 
 
-def test_an_ood_detector_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(exported_folder, tmp_path / "gated")
-    one = np.ones(1, np.float32)
-    OODDetector(one, one[None], one, 1.0, 1.0, metadata={"weights_sha256": "1" * 64}).save(folder)
-    with pytest.raises(CheckpointError, match=r"gate\.safetensors of gated was fitted on other weights"):
-        Classifier.from_pretrained(folder)
-
-
 def test_json_is_stable(classifier: Classifier) -> None:
     content = classifier.predict(FILES[0], name="a.png").override().to_dict(heat_map=True)
     assert json.loads(json.dumps(content)) == content
@@ -189,47 +180,6 @@ def test_a_checkpoint_without_decision_is_uncalibrated(plain_folder: Path) -> No
     assert found.threshold == 0.5
     assert found.to_dict()["calibrated"] is False
     assert found.probability == pytest.approx(1 / (1 + math.exp(found.logits[0] - found.logits[1])), abs=1e-12)
-
-
-def test_decision_of_other_weights_is_refused(exported_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(exported_folder, tmp_path / "mixed")
-    content = json.loads((folder / "decision.json").read_text())
-    content["provenance"] = {"weights_sha256": "0" * 64}
-    (folder / "decision.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"decision\.json of mixed was fitted on other weights \(000000000000…"):
-        Classifier.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ({"0": "normal", "1": " Pneumonia"}, None),
-        ({"0": "cat", "1": "dog"}, "has the labels cat, dog; only a classifier with the two labels NORMAL and PNEUMON"),
-        ({"0": "NORMAL", "1": "PNEUMONIA", "2": "COVID"}, "COVID, NORMAL, PNEUMONIA"),
-        (None, "LABEL_0, LABEL_1"),
-    ],
-)
-def test_labels(tmp_path: Path, labels: dict | None, message: str | None) -> None:
-    folder = build(tmp_path / "labelled")
-    config = json.loads((folder / "config.json").read_text())
-    config["id2label"] = labels
-    (folder / "config.json").write_text(json.dumps(config))
-    if message is None:
-        assert Classifier.from_pretrained(folder, engine="torch").predict(FILES[0]).ok
-        return
-    with pytest.raises(CheckpointError, match=message):
-        Classifier.from_pretrained(folder)
-
-
-def test_folders_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"has no config\.json, so it is no checkpoint"):
-        Classifier.from_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="There is no folder"):
-        Classifier.from_pretrained(tmp_path / "absent")
-    (tmp_path / "config.json").write_text('{"id2label": {"0": "NORMAL", "1": "PNEUMONIA"}}')
-    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(CheckpointError, match="Pickled weights are never loaded"):
-        Classifier.from_pretrained(tmp_path)
 
 
 def test_the_package_names_what_it_has() -> None:

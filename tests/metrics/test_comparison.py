@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from generated import make_scores
 from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 
@@ -16,8 +17,8 @@ from hf_model.metrics.scores import Scores
 
 
 @pytest.fixture
-def test_set(scores_factory):
-    return scores_factory(200, seed=5, separation=1.2)
+def test_set():
+    return make_scores(200, seed=5, separation=1.2)
 
 
 def moved(scores: Scores, by: np.ndarray) -> Scores:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from generated import make_scores
 from mapie.risk_control import BinaryClassificationController
 from scipy.special import expit
 from scipy.stats import binom, binomtest, norm
@@ -146,11 +147,11 @@ def test_fit_decision_counts_patients_and_keeps_the_order_of_scores(scores):
         fit_decision(one_class)
 
 
-def test_small_calibration_sets_have_only_the_points_they_can_prove(scores_factory):
-    decision = fit_decision(scores_factory(100))
+def test_small_calibration_sets_have_only_the_points_they_can_prove():
+    decision = fit_decision(make_scores(100))
     assert [decision.points[name].guaranteed for name in ("default", "rule_out", "rule_in")] == [True, False, False]
     assert decision.refer_band is None
-    assert fit_decision(scores_factory(60)).threshold == 0.5
+    assert fit_decision(make_scores(60)).threshold == 0.5
 
 
 def simulate(unit: str, runs: int = 1000, patients: int = 200, shared: float = 1.5) -> float:

@@ -8,6 +8,7 @@ import socket
 
 import numpy as np
 import pytest
+from generated import make_scores
 from sklearn import metrics as sk
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
@@ -27,8 +28,8 @@ def decision(scores):
 
 
 @pytest.fixture
-def test_set(scores_factory):
-    return scores_factory(200, seed=5, separation=1.2)
+def test_set():
+    return make_scores(200, seed=5, separation=1.2)
 
 
 def test_the_record_equals_scikit_learn_at_every_point(test_set, decision):

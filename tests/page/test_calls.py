@@ -11,14 +11,14 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from hf_model.page.uploads import LEDGER
+from hf_model.page.uploads import PENDING
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("broken", "broken.jpg is a damaged or incomplete JPEG file"),
-        ("notes", "notes.txt is no picture in a known format"),
+        ("notes", "notes.txt is not a picture in a known format"),
     ],
 )
 def test_unreadable_file_is_one_sentence(client: Client, files: Path, name: str, message: str) -> None:
@@ -70,19 +70,19 @@ def test_uploads_do_not_stay_on_the_disk(
     client.predict(files=[handle_file(files.clear), handle_file(files.broken)], api_name="/predict_batch")
     with pytest.raises(AppError, match="threshold is 2"):
         client.predict(file=handle_file(files.blank), threshold=2, api_name="/predict")
-    monkeypatch.setattr(LEDGER, "grace", 0.0)
-    LEDGER.sweep()
+    monkeypatch.setattr(PENDING, "grace", 0.0)
+    PENDING.sweep()
     assert [path.name for path in upload_folder.rglob("*") if path.is_file()] == []
 
 
 def test_the_same_picture_sent_sixteen_times_at_once_is_answered_every_time(
     client: Client, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LEDGER, "grace", 0.0)  # nothing but the count keeps the file
+    monkeypatch.setattr(PENDING, "grace", 0.0)  # nothing but the count keeps the file
 
     def ask(_: int) -> object:
         answer = client.predict(file=handle_file(files.sick), api_name="/predict")["answer"]
-        LEDGER.sweep()
+        PENDING.sweep()
         return answer
 
     with ThreadPoolExecutor(16) as pool:

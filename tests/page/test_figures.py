@@ -1,4 +1,4 @@
-"""Counts, intervals and predictive values that the page shows, against scikit-learn, scipy and hand computation."""
+"""Held-out figures at any threshold, against scikit-learn, scipy and metrics.json."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
-from hf_model.metrics.decision import LIKELY, Decision
-from hf_model.metrics.held_out import HeldOut, Performance, Rate, recorded
+from hf_model.metrics.decision import Decision
+from hf_model.metrics.held_out import HeldOut, Rate, recorded
 from hf_model.metrics.scores import Scores
-from hf_model.page.pretest import pretest_panel
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 12), (12, 12), (1, 7), (374, 390), (199, 234)])
@@ -60,22 +59,3 @@ def test_missing_scores_and_broken_scores(tmp_path: Path) -> None:
     (tmp_path / "scores" / "test.csv").write_text("label,logit_normal,logit_pneumonia\n1,0.2,oops\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"test\.csv, line 2: not a row of scores"):
         HeldOut.load(tmp_path, Decision())
-
-
-def test_predictive_values_by_hand() -> None:
-    # Sensitivity 0.9, specificity 0.8, one in ten sick: PPV 0.09 / (0.09 + 0.18) = 1/3, NPV 0.72 / (0.72 + 0.01).
-    performance = Performance(0.5, Rate(90, 100), Rate(80, 100))
-    panel = pretest_panel(0.6, 0.1, Decision(prevalence=0.5), performance, LIKELY)
-    assert 'data-ppv="0.333333"' in panel
-    assert f'data-npv="{0.72 / 0.73:.6f}"' in panel
-    # Odds of 0.6 are 1.5 at even odds; one in ten has prior odds 1/9: 1.5 / 9 = 1/6, a probability of 1/7.
-    assert f'data-post-test="{1 / 7:.6f}"' in panel
-    assert "Of 1,000 such patients 100 have pneumonia: 90 are found and 10 missed" in panel
-    assert "of the 900 without, 180 are called pneumonia" in panel
-
-
-def test_uncalibrated_checkpoint_has_no_post_test_probability() -> None:
-    panel = pretest_panel(0.6, 0.1, Decision(), None, LIKELY)
-    assert "the checkpoint is not calibrated" in panel
-    assert "data-post-test" not in panel
-    assert "data-ppv" not in panel

@@ -11,17 +11,18 @@ import PIL.Image
 import pytest
 
 from hf_model.inference.classifier import Classifier
-from hf_model.page import examples
-from hf_model.page.handlers import Desk, Handlers, Reading
-from hf_model.page.uploads import LEDGER, Ledger, discard, take, true_name
+from hf_model.inference.prediction import Prediction
+from hf_model.page import batch, examples
+from hf_model.page.handlers import Handlers
+from hf_model.page.uploads import PENDING, PendingUploads, discard, take, true_name
 from hf_model.radiograph import UnreadableRadiograph
 
-READING, ANSWER, OVERRIDE, RESULTS, CONTROLS, OPACITY, PICTURES, VALUES, DETAILS, UPLOAD = range(10)
+PREDICTION, ANSWER, OVERRIDE, RESULTS, CONTROLS, OPACITY, PICTURES, VALUES, DETAILS, UPLOAD = range(10)
 
 
 @pytest.fixture
 def handlers(classifier: Classifier, checkpoint_folder: Path, files: Path) -> Handlers:
-    return Handlers(Desk(classifier, checkpoint_folder), [files.clear])
+    return Handlers(classifier, checkpoint_folder, [files.clear])
 
 
 def uploaded(file: Path, upload_folder: Path) -> Path:
@@ -35,9 +36,9 @@ def read(handlers: Handlers, file: Path, upload_folder: Path, preset: str | None
 
 
 def sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the ledger does once the time of grace is over."""
-    monkeypatch.setattr(LEDGER, "grace", 0.0)
-    LEDGER.sweep()
+    """What happens once the time of grace is over."""
+    monkeypatch.setattr(PENDING, "grace", 0.0)
+    PENDING.sweep()
 
 
 def test_upload_gives_the_answer_and_is_deleted(
@@ -47,7 +48,7 @@ def test_upload_gives_the_answer_and_is_deleted(
     outputs = handlers.read(str(path), 41.2, "default", 74)
     assert 'data-answer="PNEUMONIA LIKELY"' in outputs[ANSWER]
     assert 'data-probability="0.8700' in outputs[ANSWER]
-    assert outputs[READING].prediction.threshold == 0.412345, "a preset is exact although the slider is rounded"
+    assert outputs[PREDICTION].threshold == 0.412345, "a preset is exact although the slider is rounded"
     assert outputs[CONTROLS] == gr.update(visible=True)
     assert outputs[OVERRIDE] == gr.update(visible=False)
     assert "SHA-256 of the weights" in outputs[DETAILS]
@@ -68,7 +69,7 @@ def test_a_file_is_decoded_once(
         return opened(*arguments, **options)
 
     monkeypatch.setattr(PIL.Image, "open", counting)
-    assert read(handlers, files.sick, upload_folder)[READING].pixels.shape == (480, 550)
+    assert read(handlers, files.sick, upload_folder)[PREDICTION].radiograph.pixels.shape == (480, 550)
     assert len(decoded) == 1
     paths = [str(uploaded(getattr(files, name), upload_folder)) for name in ("sick", "clear", "blank")]
     rows = list(handlers.batch(paths))[-1][0]
@@ -79,22 +80,22 @@ def test_a_file_is_decoded_once(
 def test_threshold_moves_without_the_model(
     handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading = read(handlers, files.sick, upload_folder)[READING]
+    prediction = read(handlers, files.sick, upload_folder)[PREDICTION]
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the model ran again")
 
-    monkeypatch.setattr(handlers.desk.classifier, "predict", never)
-    moved, answer, values, preset = handlers.move(reading, 95, 74)
-    assert moved.prediction.decision == "NORMAL"
+    monkeypatch.setattr(handlers.classifier, "predict", never)
+    moved, answer, values, preset = handlers.move(prediction, 95, 74)
+    assert moved.decision == "NORMAL"
     assert 'data-answer="REFER TO A RADIOLOGIST"' in answer
     assert preset is None
-    assert moved.prediction.probability == reading.prediction.probability
+    assert moved.probability == prediction.probability
     chosen, answer, _, slider = handlers.choose(moved, "rule_in", 74)
-    assert (chosen.prediction.threshold, slider) == (0.7, 70.0)
+    assert (chosen.threshold, slider) == (0.7, 70.0)
     assert 'data-answer="PNEUMONIA LIKELY"' in answer
     assert handlers.choose(moved, "half", 74)[3] == 50.0
-    assert handlers.value(reading, 10) != values
+    assert handlers.value(prediction, 10) != values
 
 
 def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
@@ -106,8 +107,8 @@ def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
 
 def test_flag_hides_the_answer_until_it_is_overridden(handlers: Handlers, files: Path, upload_folder: Path) -> None:
     outputs = read(handlers, files.inverted, upload_folder)
-    reading: Reading = outputs[READING]
-    assert reading.blocked == "flag"
+    prediction: Prediction = outputs[PREDICTION]
+    assert prediction.needs_confirmation
     assert "looks inverted" in outputs[ANSWER]
     assert "data-answer" not in outputs[ANSWER]
     assert "cxr-heat" not in outputs[PICTURES]
@@ -115,7 +116,7 @@ def test_flag_hides_the_answer_until_it_is_overridden(handlers: Handlers, files:
     assert outputs[OVERRIDE] == gr.update(visible=True)
     assert outputs[CONTROLS] == gr.update(visible=False)
 
-    shown = handlers.override(reading, 41.2, "default", 74)
+    shown = handlers.override(prediction, 41.2, "default", 74)
     assert "data-answer" in shown[ANSWER]
     assert "Shown although the input checks object" in shown[ANSWER]
     assert shown[OVERRIDE] == gr.update(visible=False)
@@ -124,9 +125,9 @@ def test_flag_hides_the_answer_until_it_is_overridden(handlers: Handlers, files:
 
 def test_refusal_cannot_be_overridden(handlers: Handlers, files: Path, upload_folder: Path) -> None:
     outputs = read(handlers, files.blank, upload_folder)
-    assert outputs[READING].blocked == "refuse"
+    assert outputs[PREDICTION].refused
     assert outputs[OVERRIDE] == gr.update(visible=False)
-    forced = handlers.override(outputs[READING], 41.2, "default", 74)
+    forced = handlers.override(outputs[PREDICTION], 41.2, "default", 74)
     assert "data-answer" not in forced[ANSWER]
     assert forced[CONTROLS] == gr.update(visible=False)
 
@@ -134,13 +135,13 @@ def test_refusal_cannot_be_overridden(handlers: Handlers, files: Path, upload_fo
 @pytest.mark.parametrize("name", ["broken", "notes"])
 def test_unreadable_file_gives_a_sentence(handlers: Handlers, files: Path, upload_folder: Path, name: str) -> None:
     outputs = read(handlers, getattr(files, name), upload_folder)
-    assert outputs[READING] is None
+    assert outputs[PREDICTION] is None
     assert "This file cannot be read" in outputs[ANSWER]
     assert getattr(files, name).name in outputs[ANSWER]
     assert outputs[RESULTS] == gr.update(visible=False)
 
 
-def test_forgotten_reading_asks_for_the_picture_again(handlers: Handlers) -> None:
+def test_forgotten_prediction_asks_for_the_picture_again(handlers: Handlers) -> None:
     for outputs in (
         handlers.move(None, 50, 50),
         handlers.choose(None, "half", 50),
@@ -169,8 +170,8 @@ def test_batch_reports_progress_and_deletes_its_files(
     assert (downloads, override, cleared) == (gr.update(visible=True), gr.update(visible=False), None)
     sweep(monkeypatch)
     assert not any(path.exists() for path in paths)
-    assert handlers.csv(rows).count("\n") == 4
-    assert handlers.json(rows).startswith("[\n{")
+    assert batch.as_csv(rows).count("\n") == 4
+    assert batch.as_json(rows).startswith("[\n{")
 
 
 def test_flagged_rows_are_answered_on_demand(handlers: Handlers, files: Path, upload_folder: Path) -> None:
@@ -185,31 +186,31 @@ def test_flagged_rows_are_answered_on_demand(handlers: Handlers, files: Path, up
     assert "Choose the files again" in handlers.override_batch(())[1]
 
 
-def test_ledger_keeps_a_file_for_as_many_readers_as_senders(upload_folder: Path) -> None:
+def test_pending_uploads_keeps_a_file_for_as_many_readers_as_senders(upload_folder: Path) -> None:
     path = upload_folder / "content" / "a.png"
     path.parent.mkdir()
     path.write_bytes(b"x")
-    ledger = Ledger(grace=0.0)
-    ledger.arrived([str(path)] * 2)
-    ledger.finished([path])
-    ledger.sweep()
+    pending = PendingUploads(grace=0.0)
+    pending.arrived([str(path)] * 2)
+    pending.finished([path])
+    pending.sweep()
     assert path.exists()
-    ledger.finished([path])
-    ledger.sweep()
+    pending.finished([path])
+    pending.sweep()
     assert not path.exists()
     assert not path.parent.exists()
 
 
-def test_ledger_gives_a_file_that_was_just_written_time(upload_folder: Path) -> None:
+def test_pending_uploads_gives_a_file_that_was_just_written_time(upload_folder: Path) -> None:
     path = upload_folder / "content" / "b.png"
     path.parent.mkdir()
     path.write_bytes(b"x")
-    ledger = Ledger(grace=3600.0)
-    ledger.finished([path])
-    ledger.sweep()
+    pending = PendingUploads(grace=3600.0)
+    pending.finished([path])
+    pending.sweep()
     assert path.exists()
-    ledger.grace = 0.0
-    ledger.sweep()
+    pending.grace = 0.0
+    pending.sweep()
     assert not path.exists()
 
 

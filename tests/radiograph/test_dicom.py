@@ -1,4 +1,5 @@
-"""read_radiograph on DICOM: equal to the 8-bit picture, the standard's transformations by hand, refusals, findings."""
+"""read_radiograph on DICOM: equal to the 8-bit picture, the standard's transformations by hand, refusals; and what
+the header says: findings, and metadata that names nobody."""
 
 import contextlib
 import io
@@ -11,6 +12,7 @@ from pydicom.encaps import encapsulate
 
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 from hf_model.radiograph.dicom import PLUGINS, frame_size
+from hf_model.radiograph.population import KERMANY
 from hf_model.radiograph.reading import CODES
 
 
@@ -236,3 +238,64 @@ def test_truncated_and_flipped_bytes_raise_nothing_else(compress, film, dicom_of
         broken[rng.integers(132, 900, 2)] = rng.integers(0, 256, 2)
         with contextlib.suppress(UnreadableRadiograph):
             assert read_radiograph(broken.tobytes()).pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"Modality": "MR"}, "modality"),
+        ({"BodyPartExamined": "HAND"}, "body-part"),
+        ({"ViewPosition": "LL"}, "view"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "for-processing"),
+    ],
+)
+def test_header_findings(elements, code, film, dicom_of):
+    (finding,) = read_radiograph(dicom_of(film, **elements)).findings
+    assert finding.code == code
+    assert finding.severity == "flag"
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"ViewPosition": "PA"}, "view-pa"),
+        ({"PatientAge": "006Y"}, "age"),
+        ({"PatientAge": "011M"}, "age"),
+        ({"PatientAge": None, "PatientBirthDate": "19600101", "StudyDate": "20200101"}, "age"),
+    ],
+)
+def test_what_lies_outside_the_population_is_found_by_the_population(elements, code, film, dicom_of):
+    radiograph = read_radiograph(dicom_of(film, **elements))
+    assert radiograph.findings == ()
+    (finding,) = KERMANY.findings(radiograph.metadata)
+    assert (finding.code, finding.severity) == (code, "note" if code == "view-pa" else "flag")
+    assert finding.message.endswith(f"the model was trained on {KERMANY.text}.")
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {},
+        {"PatientAge": "012M"},
+        {"PatientAge": "005Y"},
+        {"PatientAge": None, "PatientBirthDate": "20170601", "StudyDate": "20200101"},
+        {"PatientAge": None, "ViewPosition": None, "BodyPartExamined": None, "Modality": None},
+        {"BodyPartExamined": "THORAX", "Modality": "CR", "ViewPosition": ""},
+    ],
+)
+def test_headers_without_findings(elements, film, dicom_of):
+    assert read_radiograph(dicom_of(film, **elements)).findings == ()
+
+
+def test_metadata_has_facts_and_nobody(film, dicom_of):
+    radiograph = read_radiograph(dicom_of(film, PatientBirthDate="20170601", StudyDate="20200101"))
+    assert radiograph.metadata == {
+        "modality": "DX",
+        "view_position": "AP",
+        "body_part": "CHEST",
+        "age_years": 3.0,
+        "photometric_interpretation": "MONOCHROME2",
+        "transfer_syntax": "Explicit VR Little Endian",
+    }
+    assert "Secret" not in repr(radiograph)
+    assert "4711" not in repr(radiograph)

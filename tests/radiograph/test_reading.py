@@ -205,8 +205,8 @@ def test_refusals_of_files(tmp_path, monkeypatch):
         (b"GIF89a..............", "GIF"),
         (b"  <!doctype html><html>", "HTML"),
         (b"\0\0\0\x18ftypheic........", "HEIC"),
-        (b"hello", "no picture"),
-        (bytes(300), "no picture"),
+        (b"hello", "not a picture"),
+        (bytes(300), "not a picture"),
     ],
 )
 def test_other_files_are_named(data, word):

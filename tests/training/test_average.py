@@ -25,9 +25,9 @@ def test_recursion_by_hand(tmp_path: Path) -> None:
     average = WeightAverage(0.2)
     average.on_train_begin(SimpleNamespace(output_dir=tmp_path), SimpleNamespace(global_step=0), None, model=model)
     _step(average, model, 2.0)  # decay min(0.2, 2 / 11) = 0.1818: 0.1818 * 1 + 0.8182 * 2
-    assert average.shadow["weight"].item() == pytest.approx(2 / 11 * 1 + 9 / 11 * 2)
+    assert average.averaged.module.weight.item() == pytest.approx(2 / 11 * 1 + 9 / 11 * 2)
     _step(average, model, 3.0)  # decay 0.2 now
-    assert average.shadow["weight"].item() == pytest.approx(0.2 * (2 / 11 + 18 / 11) + 0.8 * 3, abs=1e-6)
+    assert average.averaged.module.weight.item() == pytest.approx(0.2 * (2 / 11 + 18 / 11) + 0.8 * 3, abs=1e-6)
 
 
 def test_swap_and_back(tmp_path: Path) -> None:
@@ -35,10 +35,12 @@ def test_swap_and_back(tmp_path: Path) -> None:
     average = WeightAverage(0.9)
     average.on_train_begin(SimpleNamespace(output_dir=tmp_path), SimpleNamespace(global_step=0), None, model=model)
     _step(average, model, 5.0)
+    averaged = average.averaged.module.weight.item()
     with average.swapped_in(model):
-        assert model.weight.item() == pytest.approx(average.shadow["weight"].item())
+        assert model.weight.item() == averaged
         assert model.weight.item() != 5.0
     assert model.weight.item() == 5.0
+    assert average.averaged.module.weight.item() == averaged
 
 
 def test_stored_beside_the_state_and_taken_up_again(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_stored_beside_the_state_and_taken_up_again(tmp_path: Path) -> None:
     second.on_train_begin(arguments, SimpleNamespace(global_step=1), None, model=model)
     _step(first, model, 7.0)
     _step(second, model, 7.0)
-    assert second.shadow["weight"].item() == first.shadow["weight"].item()
+    assert second.averaged.module.weight.item() == first.averaged.module.weight.item()
 
 
 def test_decay_out_of_range() -> None:

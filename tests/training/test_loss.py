@@ -13,7 +13,7 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.trainer import PneumoniaTrainer, focal_losses, plain_losses, weighted_losses
+from hf_model.training.trainer import PneumoniaTrainer, focal_losses, unweighted_losses, weighted_losses
 
 WEIGHTS = (1.9448, 0.6730)
 
@@ -46,11 +46,11 @@ def test_focal_loss_by_hand() -> None:
     assert focal_losses(logits, targets, torch.tensor(WEIGHTS)).tolist() == pytest.approx(by_hand, abs=1e-6)
 
 
-def test_plain_loss_is_torch_s_cross_entropy() -> None:
+def test_the_unweighted_loss_is_torch_s_cross_entropy() -> None:
     torch.manual_seed(1)
     logits, targets = torch.randn(6, 2), torch.rand(6, 1)
     targets = torch.cat([targets, 1 - targets], 1)
-    found = plain_losses(logits, targets, torch.tensor(WEIGHTS))
+    found = unweighted_losses(logits, targets, torch.tensor(WEIGHTS))
     torch.testing.assert_close(found, nn.functional.cross_entropy(logits, targets, reduction="none"))
 
 

@@ -50,7 +50,7 @@ def test_a_resumed_run_does_not_open_the_test_split_again(
     thumbnails = pages[0].read_text().count("image/jpeg")
     for page in pages:
         page.unlink()
-    monkeypatch.setattr(test_evaluation, "_serve", None)  # whatever opens the split fails here
+    monkeypatch.setattr(test_evaluation, "_predict_as_uploads", None)  # whatever opens the split fails here
     monkeypatch.setattr(test_split, "open_test", None)
     run(renderings, tiny_base, out, "--resume")
     after = json.loads((out / "metrics.json").read_text())

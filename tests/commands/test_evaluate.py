@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from generated import make_scores, write_image_folder
 
 from hf_model.commands import evaluate as evaluate_cli
 from hf_model.evaluation import figures
@@ -245,9 +246,9 @@ def test_two_checkpoints_on_the_same_pictures(checkpoint, pictures, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_two_checkpoints_by_their_stored_scores(checkpoint, tmp_path, scores_factory, capsys):
+def test_two_checkpoints_by_their_stored_scores(checkpoint, tmp_path, capsys):
     other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
-    first, second = scores_factory(80, seed=1), scores_factory(80, seed=1, separation=2.5)
+    first, second = make_scores(80, seed=1), make_scores(80, seed=1, separation=2.5)
     first.to_csv(checkpoint / "scores" / "test-set.csv")
     words = ("--checkpoint", checkpoint, "--against", other, "--from_scores", "--output", tmp_path / "out")
     assert evaluate(*words) == 2
@@ -270,8 +271,8 @@ def test_two_checkpoints_by_their_stored_scores(checkpoint, tmp_path, scores_fac
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_two_checkpoints_where_a_class_is_missing(checkpoint, picture_writer, tmp_path, capsys):
-    folder = picture_writer(tmp_path / "sick", {"train": 6}, first=700)
+def test_two_checkpoints_where_a_class_is_missing(checkpoint, tmp_path, capsys):
+    folder = write_image_folder(tmp_path / "sick", {"train": 6}, first=700)
     shutil.rmtree(folder / "train" / "NORMAL")
     other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
     (folder / "train" / "NORMAL").mkdir()

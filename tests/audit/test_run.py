@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from hf_model.audit.summary import short_command, summarise
+from hf_model.audit.run import short_command, summarise
 from hf_model.config import CHECKPOINT_DIR
 from hf_model.hub.push import names_pictures
 

@@ -13,9 +13,9 @@ from generated import chest, write_image_folder
 from PIL import Image
 
 from benchmarks import ood
-from benchmarks.input_checks import gate_record, meets, tally
+from benchmarks.input_checks import KEY, measure_checks, meets, tally
 from hf_model import Classifier
-from hf_model.commands import gate
+from hf_model.commands import benchmark
 from hf_model.config import CHECKPOINT_DIR
 from hf_model.inference.prediction import Failure, Prediction, Timing
 from hf_model.metrics.decision import Decision
@@ -65,7 +65,7 @@ def test_kinds_are_the_same_pictures_every_time_and_not_one_is_empty() -> None:
 
 def test_shipped_checkpoint_keeps_the_bars_for_photographs_and_generated_pictures() -> None:
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    found = gate_record(Classifier.from_pretrained())
+    found = measure_checks(Classifier.from_pretrained())
     assert set(found["groups"]) == {"photographs", "generated"}
     assert found["groups"]["photographs"]["pictures"] > 150
     assert all(group["bar_met"] for group in found["groups"].values())
@@ -75,7 +75,7 @@ def test_shipped_checkpoint_keeps_the_bars_for_photographs_and_generated_picture
 
 
 def test_measuring_does_not_import_scikit_image() -> None:
-    code = "import sys; from hf_model.evaluation import gate_record, strangers; list(strangers.photograph_files()); "
+    code = "import sys; from benchmarks import input_checks, ood; list(ood.photograph_files()); "
     done = subprocess.run(
         [sys.executable, "-c", f"{code} assert not {{'skimage', 'sklearn', 'gradio', 'torch'}} & set(sys.modules)"],
         cwd=Path(__file__).parents[2],
@@ -98,25 +98,39 @@ def test_the_command_writes_into_metrics_json(few: None, tmp_path: Path, capsys:
     folder, pictures = tmp_path / "checkpoint", write_image_folder(tmp_path / "local", {"train": 3}, pictures=1)
     shutil.copytree(CHECKPOINT_DIR, folder)
     before = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    code = gate.main(["--checkpoint", str(folder), "--radiographs", str(pictures), "--split", "train"])
+    options = ["--checkpoint", str(folder), "--radiographs", str(pictures), "--split", "train", "--write_metrics"]
+    code = benchmark.main(["input_checks", *options])
     after = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    record = after[gate.KEY]
-    before.pop(gate.KEY, None), after.pop(gate.KEY)
+    record = after[KEY]
+    before.pop(KEY, None), after.pop(KEY)
     assert after == before
     assert record["radiographs"] == {"dataset": "local", "split": "train", "pictures": 6}
     assert set(record["groups"]) == {"generated", "radiographs", "altered radiographs"}
     assert record["weights_sha256"] == before["weights_sha256"]
     assert record["groups"]["altered radiographs"]["pictures"] == 6 * len(ood.ALTERATIONS)
-    # drawings 64 px wide are nothing that the shipped checkpoint has seen: the bar is missed, and the command says so
-    assert (code, record["groups"]["radiographs"]["bar_met"]) == (1, False)
+    # drawings 64 px wide are nothing that the shipped checkpoint has seen: the bar is missed, and the table says so
+    assert (code, record["groups"]["radiographs"]["bar_met"]) == (0, False)
     out = capsys.readouterr().out
     assert "generated: blank" in out
-    assert "at most 0.02: MISSED" in out
+    assert "at most 2 %: MISSED" in out
+    assert "Radiographs: 6 of local, train split." in out
 
 
 def test_the_test_split_stays_closed(few: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = write_image_folder(tmp_path / "chest-xray-pneumonia", {"train": 2, "test": 2})
     output = tmp_path / "out.json"
-    assert gate.main(["--radiographs", str(pictures), "--split", "test", "--output", str(output)]) == 2
+    options = ["--radiographs", str(pictures), "--split", "test", "--output", str(output)]
+    assert benchmark.main(["input_checks", *options]) == 2
     assert "holds pictures of this checkpoint's own test split" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_a_record_needs_a_metrics_json(few: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(CHECKPOINT_DIR, tmp_path / "bare", ignore=shutil.ignore_patterns("metrics.json"))
+    assert benchmark.main(["input_checks", "--checkpoint", str(tmp_path / "bare"), "--write_metrics"]) == 2
+    assert "bare has no metrics.json to write into" in capsys.readouterr().err
+
+
+def test_its_options_are_for_no_other_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["serving_tensor", "--checkpoint", "x"]) == 2
+    assert "--checkpoint x: name the one benchmark that has this option" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generated import write_image_folder
 from PIL import Image
 
 from hf_model.commands import evaluate as evaluate_cli
@@ -40,10 +41,10 @@ def recalibrate(checkpoint: Path, dataset: Path, output: Path, *words: object) -
 
 
 @pytest.fixture
-def mydata(picture_writer, tmp_path: Path) -> Path:
+def mydata(tmp_path: Path) -> Path:
     """Eight patients a class without a test split, 24 pictures, and a smoother rendering."""
-    picture_writer(tmp_path / "mydata-smooth", {"train": 8}, first=300, smooth=True)
-    return picture_writer(tmp_path / "mydata", {"train": 8}, first=300)
+    write_image_folder(tmp_path / "mydata-smooth", {"train": 8}, first=300, smooth=True)
+    return write_image_folder(tmp_path / "mydata", {"train": 8}, first=300)
 
 
 def hold_out(checkpoint: Path, names: list[str]) -> None:
@@ -120,10 +121,8 @@ def test_only_blank_pictures_are_a_mistake(checkpoint, tmp_path, capsys):
     assert "none of 2 pictures could be used; all are blank" in capsys.readouterr().err
 
 
-def test_recalibration_counts_no_blank_picture_and_writes_no_number_of_a_patient(
-    checkpoint, picture_writer, tmp_path, capsys
-):
-    local = picture_writer(tmp_path / "local", {"train": 60}, first=2000)
+def test_recalibration_counts_no_blank_picture_and_writes_no_number_of_a_patient(checkpoint, tmp_path, capsys):
+    local = write_image_folder(tmp_path / "local", {"train": 60}, first=2000)
     blank = local / "train" / "PNEUMONIA" / "blank_film.png"
     Image.new("L", (64, 64), 0).save(blank)
     files = sorted(local.rglob("*.png"))

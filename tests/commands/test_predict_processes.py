@@ -12,8 +12,7 @@ import pytest
 from inference_checkpoints import SIDE, pictures
 from PIL import Image
 
-from hf_model.commands.predict import main
-from hf_model.inference.processes import launched, own_share, part_name
+from hf_model.commands.predict import launched, main, own_share, part_name
 
 ROOT = Path(__file__).parents[2]
 

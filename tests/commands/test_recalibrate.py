@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from generated import write_image_folder
 
 from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.files import sha256
@@ -45,8 +46,8 @@ def test_recalibration_changes_the_decision_and_nothing_else(checkpoint, picture
     assert np.isfinite(local.logits).all()
 
 
-def test_recalibration_refuses_what_proves_nothing(checkpoint, pictures, picture_writer, tmp_path, capsys):
-    few = picture_writer(tmp_path / "few", {"train": 12}, first=900)
+def test_recalibration_refuses_what_proves_nothing(checkpoint, pictures, tmp_path, capsys):
+    few = write_image_folder(tmp_path / "few", {"train": 12}, first=900)
     for words, message in (
         (["--dataset", few], "needs at least 59 with pneumonia"),
         (["--dataset", pictures / "set", "--split", "test"], "own test split"),
