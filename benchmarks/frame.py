@@ -24,7 +24,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.json"
 DATA = ROOT.parent / "shared" / "data"
-GROUPS = ("serving", "train", "input")
 SCHEMA = 1
 COMMAND = "python -m hf_model benchmark"
 
@@ -53,7 +52,7 @@ class Options:
 
 def discover() -> dict[str, ModuleType]:
     """Every benchmark by its name, sorted: modules called ``<group>_<what>``."""
-    stems = sorted(path.stem for group in GROUPS for path in HERE.glob(f"{group}_*.py"))
+    stems = sorted(path.stem for path in HERE.glob("*_*.py") if not path.stem.startswith("_"))
     found = {stem: importlib.import_module(f"benchmarks.{stem}") for stem in stems}
     wrong = [stem for stem, module in found.items() if getattr(module, "NAME", None) != stem]
     if wrong:

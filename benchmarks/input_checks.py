@@ -19,13 +19,13 @@ from benchmarks import markdown, ood, radiographs
 from benchmarks.frame import Options
 from hf_model import wording
 from hf_model.data.arguments import add_column_options, column_options
-from hf_model.evaluation import test_split
+from hf_model.evaluation.test_split import TEST, CheckpointPictures
 from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.choice import NAMES, open_engine
 from hf_model.inference.prediction import Failure, Prediction
-from hf_model.metrics.intervals import wilson
+from hf_model.metrics.intervals import proportion
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 
 NAME = "input_checks"
@@ -74,7 +74,7 @@ def run(options: Options) -> dict[str, Any]:
 
 def _radiographs(options: Options, checkpoint: Checkpoint) -> tuple[dict[str, Any], Iterable[tuple[str, bytes]]]:
     """What is said of the radiographs in the record, and ``(name, bytes)`` of each."""
-    from hf_model.evaluation.labelled_dataset import PictureSet  # datasets: not for listing the benchmarks
+    from hf_model.evaluation.labelled_dataset import LabelledDataset  # datasets: not for listing the benchmarks
 
     own = options.own
     most = 12 if options.quick and own.most is None else own.most
@@ -86,8 +86,8 @@ def _radiographs(options: Options, checkpoint: Checkpoint) -> tuple[dict[str, An
         files = radiographs.training_files(options, most)
         about = {"dataset": radiographs.SMALL, "split": "train", "pictures": len(files)}
         return {"radiographs": about}, ((f"row-{row}", data) for row, data in enumerate(files))
-    pictures = PictureSet.open(own.radiographs, own.split, **column_options(own))
-    if test_split.Known.of(checkpoint.metrics, checkpoint.folder).role(pictures) == test_split.TEST:
+    pictures = LabelledDataset.open(own.radiographs, own.split, **column_options(own))
+    if CheckpointPictures.read(checkpoint.metrics, checkpoint.folder).role(pictures) == TEST:
         raise ValueError(f"{own.radiographs} holds pictures of this checkpoint's own test split; name another")
     if most is not None and most < len(pictures):
         step = len(pictures) / most
@@ -168,10 +168,8 @@ def meets(group: str, share: float | None) -> bool | None:
 
 def _with_share(counts: Counter[str], codes: Counter[str]) -> dict[str, Any]:
     held = counts["unreadable"] + counts["refused"] + counts["flagged"]
-    total = counts["pictures"]
-    share = {"value": held / total if total else None, "interval": list(wilson(held, total)) if total else None}
     numbers = {name: counts[name] for name in COUNTS}
-    return {**numbers, "held_back": share, "codes": dict(sorted(codes.items()))}
+    return {**numbers, "held_back": proportion(held, counts["pictures"]), "codes": dict(sorted(codes.items()))}
 
 
 def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:

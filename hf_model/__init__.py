@@ -1,7 +1,7 @@
 """Chest X-ray pneumonia classifier: training, evaluation and serving.
 
-``from hf_model import Classifier`` is all that serving needs. Nothing is imported before it is asked for: neither
-weights nor torch nor an engine.
+``from hf_model import Classifier`` is all that serving needs. A public name is imported when it is first used, so that
+importing the package loads neither torch nor an engine.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 SCHEMA_VERSION = "1.0"
-"""Version of every JSON that leaves the project: Prediction, decision.json, metrics.json."""
+"""Version of decision.json and metrics.json; ``inference.prediction`` has its own."""
 
 NORMAL, PNEUMONIA = 0, 1
 LABELS = ("NORMAL", "PNEUMONIA")
@@ -18,7 +18,7 @@ LABEL2ID = {label: index for index, label in ID2LABEL.items()}
 
 DEFAULT_DATASET = "hf-vision/chest-xray-pneumonia"
 BASELINE = "baseline-cnn"
-"""What ``--base_model`` calls the plain CNN from scratch."""
+"""Name of the CNN from scratch for ``--base_model``."""
 DEFAULT_THRESHOLD = 0.5
 """Used for a checkpoint that carries no ``decision.json``."""
 

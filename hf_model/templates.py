@@ -19,6 +19,7 @@ FILTERS = (
     wording.rate,
     wording.ratio,
     wording.interval,
+    wording.shared_between_splits,
 )
 
 

@@ -98,3 +98,33 @@ def interval(figure: Any, *, percentage: bool, key: str = "interval", digits: in
     if percentage:
         return f"{_digits(ends[0])} to {percent(ends[1])}"
     return f"{decimal(ends[0], digits)} to {decimal(ends[1], digits)}"
+
+
+_SHARED = {
+    "patients": ("patient", "patients"),
+    "pixels": ("equal picture", "equal pictures"),
+    "near": ("nearly equal picture", "nearly equal pictures"),
+}
+
+
+def shared_between_splits(leakage: Mapping[str, Any]) -> str:
+    """What development and test share: ``3 patients, 1 equal picture``; ``something`` where nothing was counted.
+
+    ``leakage`` is ``data.leakage`` of metrics.json: "clean", "counts" by kind (None where it could not be compared),
+    and, since it is counted, "unknown_patients".
+    """
+    counts = leakage.get("counts") or {}
+    return (
+        ", ".join(counted(counts[kind], *words) for kind, words in _SHARED.items() if counts.get(kind)) or "something"
+    )
+
+
+def patients_unknown(leakage: Mapping[str, Any]) -> str:
+    """Which test pictures could not be compared by patient, as the beginning of a sentence; "" where all could."""
+    number = leakage.get("unknown_patients") or 0
+    if number == 1:
+        return "1 test picture does not say whose it is"
+    if number:
+        return f"{count(number)} test pictures do not say whose they are"
+    compared = (leakage.get("counts") or {}).get("patients", 0) is not None
+    return "" if compared else "The test pictures do not say whose they are"

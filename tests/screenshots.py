@@ -1,8 +1,9 @@
-"""Makes the README's screenshots: ``python tests/app/screenshots.py [CHECKPOINT] [--output docs]``.
+"""Make the README's screenshots: ``PYTHONPATH=. python tests/screenshots.py [CHECKPOINT] [--output docs]``.
 
 Serves the checkpoint (default: the shipped one), uploads the drawn phantom in headless Chromium and writes
-``page-desktop.png``, ``page-desktop-dark.png``, ``page-phone.png`` and ``page-batch.png``. A drawing is no radiograph:
-where the checkpoint's gate flags it, the gate is put aside for the pictures, and the script says so.
+``page-desktop.png``, ``page-desktop-dark.png``, ``page-phone.png`` and ``page-batch.png``. A drawing is not a
+radiograph: where the checkpoint's out-of-distribution check flags it, the check is switched off for the screenshots,
+and the script says so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ import phantom
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+from app import build_app
+from hf_model.inference.checkpoint import Checkpoint
+from hf_model.inference.classifier import Classifier
+from hf_model.inference.engines.choice import open_engine
+from hf_model.page.serving import launch_options
+
+ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -67,17 +74,13 @@ def _phantoms(folder: Path) -> list[Path]:
 
 
 def _serve(checkpoint: Path | None, probe: Path) -> tuple[str, object]:
-    sys.path.insert(0, str(ROOT))
-    from app import build_app
-    from hf_model.inference.checkpoint import Checkpoint
-    from hf_model.inference.classifier import Classifier
-    from hf_model.inference.engines.choice import open_engine
-    from hf_model.page.serving import launch_options
-
     opened = Checkpoint.open(checkpoint)
     classifier = Classifier(opened, open_engine(opened, cache=""))
     if any(finding.code == "unlike-training" for finding in classifier.predict(probe).findings):
-        print("The gate flags the drawn phantom; it is put aside for these pictures.", file=sys.stderr)
+        print(
+            "The out-of-distribution check flags the drawn phantom; it is switched off for these screenshots.",
+            file=sys.stderr,
+        )
         classifier.ood_detector = None
     app = build_app(classifier, opened.folder)
     _, address, _ = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())

@@ -50,6 +50,16 @@ def test_settings_are_written_as_chosen() -> None:
     assert [wording.setting(share) for share in (0.95, 0.975, 0.07, 1)] == ["95 %", "97.5 %", "7 %", "100 %"]
 
 
+def test_what_splits_share_and_what_could_not_be_compared():
+    found = {"counts": {"patients": 3, "pixels": 1, "near": 0}, "unknown_patients": 1}
+    assert wording.shared_between_splits(found) == "3 patients, 1 equal picture"
+    assert wording.shared_between_splits({"counts": None}) == "something"
+    assert wording.patients_unknown(found) == "1 test picture does not say whose it is"
+    assert wording.patients_unknown({"unknown_patients": 1200}) == "1,200 test pictures do not say whose they are"
+    assert wording.patients_unknown({"counts": {"patients": None}}) == "The test pictures do not say whose they are"
+    assert wording.patients_unknown({"counts": {"patients": 0}}) == ""
+
+
 def test_counts_take_their_noun() -> None:
     assert wording.count(2100) == "2,100"
     assert wording.counted(1, "patient") == "1 patient"

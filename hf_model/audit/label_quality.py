@@ -98,9 +98,9 @@ def backbone_features(pictures: Pictures, name: str, cache_dir: Path | None = No
 
 def describe(name: str) -> str:
     """What the features are, for a report; of a folder without its path."""
-    from hf_model.modeling.base import LITE0, NAMED
+    from hf_model.modeling.base import NAMES
 
-    if name == LITE0 or name in NAMED:
+    if name in NAMES:
         return f"features of {name} as ImageNet left it"
     return f"features of the network as {rendering_name(name)} has it"
 

@@ -1,4 +1,4 @@
-"""``python -m hf_model deploy --space_id NAME``: put the page into a Hugging Face Space."""
+"""``python -m hf_model deploy --space_id NAME``: deploy the page as a Hugging Face Space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf_model.hub.space import SpaceError, deploy_space, describe, space_files
 
 
 def main(argv: list[str]) -> int:
-    """List what goes up, deploy it, print the Space's address. Exit code 2 with one message on a failure."""
+    """List the files, deploy them, print the Space's address; 2 with one message on a failure."""
     options = _parser().parse_args(argv)
     try:
         if options.dry_run:
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--space_id", required=True, metavar="NAME", help="NAME or NAMESPACE/NAME of the Space")
     parser.add_argument(
-        "--model_id", metavar="MODEL", help="Hub model to serve (default: the shipped checkpoint goes along)"
+        "--model_id", metavar="MODEL", help="Hub model to serve (default: the shipped checkpoint, which is uploaded)"
     )
     parser.add_argument("--private", action="store_true", help="make a new Space private")
     parser.add_argument("--dry_run", action="store_true", help="list what would be uploaded and stop")

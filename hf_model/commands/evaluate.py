@@ -14,9 +14,9 @@ from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
 from hf_model.data.arguments import add_column_options, column_options
-from hf_model.evaluation import report, report_files, test_split
-from hf_model.evaluation.report import Material
-from hf_model.evaluation.test_split import Known
+from hf_model.evaluation import report
+from hf_model.evaluation.report import ErrorThumbnail, ReportInput
+from hf_model.evaluation.test_split import TEST, CheckpointPictures, open_test, stored_scores
 from hf_model.inference.checkpoint import Checkpoint, checkpoint_around
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -26,12 +26,22 @@ from hf_model.metrics.subgroups import aetiology_column
 
 
 def main(argv: list[str]) -> int:
-    """Run the command. Gives 0, or 2 for a mistake in the arguments or a sealed test split."""
+    """Run the command. Returns 0, or 2 for a mistake in the arguments or a sealed test split."""
     arguments = parser().parse_args(argv)
     try:
-        material, cases = _gather(arguments, f"python -m hf_model evaluate {shlex.join(argv)}")
-        content = report.build(material, prevalences=arguments.prevalence, seed=arguments.seed)
-        report_files.write_report(Path(arguments.output), material, content, cases)
+        _check(arguments)
+        checkpoint = Checkpoint.open(arguments.checkpoint)
+        second = Checkpoint.open(arguments.against) if arguments.against else None
+        facts = {
+            "command": f"python -m hf_model evaluate {shlex.join(argv)}",
+            "model_id": checkpoint.model_id,
+            "weights_sha256": checkpoint.weights_sha256,
+            "leakage": ((checkpoint.metrics or {}).get("data") or {}).get("leakage"),
+        }
+        gather = _stored if arguments.from_scores else _measured
+        given, thumbnails = gather(arguments, checkpoint, second, facts)
+        content = report.build(given, prevalences=arguments.prevalence, seed=arguments.seed)
+        report.write_report(Path(arguments.output), given, content, thumbnails)
     except (ValueError, OSError, EngineUnavailable) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
@@ -86,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list]:
+def _check(arguments: argparse.Namespace) -> None:
+    """ValueError for options that can be known to be wrong before anything is read."""
     output = Path(arguments.output)
     inside = output if (output / "config.json").exists() else checkpoint_around(output)
     if inside is not None:
@@ -94,173 +105,123 @@ def _gather(arguments: argparse.Namespace, command: str) -> tuple[Material, list
             f"--output {arguments.output} is in the checkpoint {inside}: the report holds pictures of "
             "patients and a metrics.json of its own. Give another folder."
         )
-    checkpoint = Checkpoint.open(arguments.checkpoint)
     for value in arguments.prevalence:
         if not 0 < value < 1:
             raise ValueError(f"--prevalence {value}: give shares between 0 and 1.")
-    facts = {
-        "command": command,
-        "model_id": checkpoint.model_id,
-        "weights_sha256": checkpoint.weights_sha256,
-        "leakage": ((checkpoint.metrics or {}).get("data") or {}).get("leakage"),
-    }
-    if arguments.from_scores:
-        return _stored(arguments, checkpoint, facts), []
-    if not arguments.dataset:
+    if not arguments.dataset and not arguments.from_scores:
         raise ValueError("Name a --dataset, or use --from_scores for the test scores that the checkpoint holds.")
-    return _measured(arguments, checkpoint, facts)
 
 
-def calibration_scores(checkpoint: Checkpoint) -> Scores | None:
-    """The scores that the decision was fitted on, if the checkpoint holds them."""
-    path = checkpoint.folder / "scores" / "calibration.csv"
-    return Scores.from_csv(path) if path.is_file() else None
-
-
-def _stored(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> Material:
-    """Material from ``scores/test*.csv``; nothing is opened."""
-    found = test_split.stored_scores(checkpoint.folder)
+def _stored(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, second: Checkpoint | None, facts: dict[str, Any]
+) -> tuple[ReportInput, list[ErrorThumbnail]]:
+    """From ``scores/test*.csv`` of the checkpoints; no picture is opened, so there are no thumbnails."""
+    found = stored_scores(checkpoint.folder)
     if not found:
         raise ValueError(f"{checkpoint.model_id} holds no scores/test*.csv; evaluate it with --dataset.")
-    wanted = Path(arguments.dataset.rstrip("/")).name if arguments.dataset else None
-    if wanted is not None and wanted not in found:
-        raise ValueError(f"{checkpoint.model_id} holds test scores of {', '.join(found)}, not of {wanted}.")
-    order = [name for name in (checkpoint.metrics or {}).get("test") or {} if name in found] or list(found)
-    main = wanted or order[0]
-    facts |= {
-        "dataset_name": main,
-        "split": test_split.TEST,
-        "role": test_split.TEST,
-        "from_scores": True,
-        "engine": "as stored",
-    }
-    scores = found.pop(main)
-    return Material(
+    reported = [name for name in (checkpoint.metrics or {}).get("test") or {} if name in found]
+    name = Path(arguments.dataset).name if arguments.dataset else (reported or list(found))[0]
+    if name not in found:
+        raise ValueError(f"{checkpoint.model_id} holds test scores of {', '.join(found)}, not of {name}.")
+    other = None
+    if second is not None:
+        others = stored_scores(second.folder)
+        if name not in others:
+            held = f"of {', '.join(others)}" if others else "none"
+            raise ValueError(f"--against {second.model_id}: it holds test scores {held}, not of {name}.")
+        other = (others[name], second.decision, second.model_id)
+    scores = found.pop(name)
+    facts |= {"dataset_name": name, "split": TEST, "role": TEST, "from_scores": True, "engine": "as stored"}
+    given = ReportInput(
         facts,
         checkpoint.decision,
         scores,
-        calibration_scores(checkpoint),
+        _calibration_scores(checkpoint),
         renderings=found,
         columns=aetiology_column(scores),
-        other=_second_stored(arguments.against, main),
+        other=other,
     )
+    return given, []
 
 
-def _second_stored(against: str | None, name: str) -> tuple[Scores, Any, str] | None:
-    """The second checkpoint's stored scores of the same pictures."""
-    if against is None:
-        return None
-    checkpoint = Checkpoint.open(against)
-    found = test_split.stored_scores(checkpoint.folder)
-    if name not in found:
-        held = f"of {', '.join(found)}" if found else "none"
-        raise ValueError(f"--against {checkpoint.model_id}: it holds test scores {held}, not of {name}.")
-    return found[name], checkpoint.decision, checkpoint.model_id
+def _measured(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, second: Checkpoint | None, facts: dict[str, Any]
+) -> tuple[ReportInput, list[ErrorThumbnail]]:
+    """From pictures; the opening of a sealed test split is recorded before the first of them is read."""
+    from hf_model.evaluation import labelled_dataset as labelled  # datasets
 
-
-def _measured(arguments: argparse.Namespace, checkpoint: Checkpoint, facts: dict[str, Any]) -> tuple[Material, list]:
-    """Material from pictures; the opening of a sealed test split is recorded before the first is read."""
-    from hf_model.evaluation import labelled_dataset as sets
-
-    contestants = [checkpoint] + ([Checkpoint.open(arguments.against)] if arguments.against else [])
-    known = [Known.of(each.metrics, each.folder) for each in contestants]
-    pictures, others, left_out = _listed(arguments, known)
+    checkpoints = [checkpoint] if second is None else [checkpoint, second]
+    known = [CheckpointPictures.read(each.metrics, each.folder) for each in checkpoints]
+    dataset = labelled.LabelledDataset.open(arguments.dataset, arguments.split, **column_options(arguments))
+    for name in arguments.subgroups:
+        if name not in dataset.columns:
+            raise ValueError(f"--subgroups {name}: the columns are {', '.join(dataset.columns) or 'none'}.")
+    left_out = []
+    for each in known:  # a set that holds more than a test split is cut to it: the rest may have trained the weights
+        if each.role(dataset) == TEST:
+            rows = each.test_rows(dataset)
+            left_out += [dataset.names[row] for row in sorted(set(range(len(dataset))) - set(rows))]
+            dataset = dataset.select(rows)
+    renderings = {}
+    for folder in arguments.renderings:
+        other = labelled.LabelledDataset.open(folder, arguments.split, **column_options(arguments)).named(dataset.names)
+        if not len(other):
+            raise ValueError(f"--renderings {folder}: no file name there is one of {dataset.name}'s.")
+        renderings[other.name] = other
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
-    role, opening = _open_where_sealed(contestants, known, pictures, list(others), arguments)
+    roles = [each.role(dataset) for each in known]
+    openings = [
+        open_test(
+            each.folder,
+            each.weights_sha256,
+            [dataset.name, *renderings],
+            reopen=arguments.reopen_test,
+            writable=each.model_id == each.folder.resolve().name,
+        )
+        if role == TEST
+        else None
+        for each, role in zip(checkpoints, roles, strict=True)
+    ]
+    scored = labelled.score(classifier, dataset, what=dataset.name)
+    perturbed = {} if arguments.no_perturbations else labelled.score_perturbed(classifier, dataset, scored)
+    columns = {name: [dataset.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
+    other = None
+    if second is not None:
+        engine = open_engine(second, arguments.engine)
+        scored_by_second = labelled.score(Classifier(second, engine), dataset, what=second.model_id)
+        other = (scored_by_second.scores, second.decision, second.model_id)
     facts |= {
-        "dataset_name": pictures.name,
-        "split": pictures.split,
-        "role": role,
+        "dataset_name": dataset.name,
+        "split": dataset.split,
+        "role": roles[0],
         "from_scores": False,
         "engine": classifier.engine_name,
         "not_test_pictures": left_out,
         "refused_left_out": True,
+        "perturbation_notes": {name: labelled.PERTURBATIONS[name][0] for name in perturbed},
     }
-    scored = sets.score(classifier, pictures, what=pictures.name)
-    columns = {name: [pictures.columns[name][row] for row in scored.rows] for name in arguments.subgroups}
-    perturbed = {} if arguments.no_perturbations else sets.score_perturbed(classifier, pictures, scored)
-    facts["perturbation_notes"] = {name: sets.PERTURBATIONS[name][0] for name in perturbed}
-    material = Material(
+    given = ReportInput(
         facts,
         checkpoint.decision,
         scored.scores,
-        calibration_scores(checkpoint),
-        renderings={name: sets.score(classifier, other, what=name).scores for name, other in others.items()},
+        _calibration_scores(checkpoint),
+        renderings={name: labelled.score(classifier, part, what=name).scores for name, part in renderings.items()},
         perturbations=perturbed,
         columns=aetiology_column(scored.scores) | columns,
         failures=scored.failures,
         refused=scored.refused,
-        opening=opening,
-        other=_second(contestants, pictures, arguments.engine) if arguments.against else None,
+        opening=openings[0],
+        other=other,
     )
-    return material, _thumbnails(classifier, pictures, scored, material, arguments.max_errors)
-
-
-def _listed(arguments: argparse.Namespace, known: list[Known]) -> tuple[Any, dict[str, Any], list[str]]:
-    """The data set and its further renderings, and the names of what is left out; no picture is read.
-
-    Where a set holds the test split of one of the checkpoints, it is cut to that: the rest may be what its weights were
-    fitted on, and no figure may mix the two.
-    """
-    from hf_model.evaluation.labelled_dataset import PictureSet
-
-    options = column_options(arguments)
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **options)
-    missing = [name for name in arguments.subgroups if name not in pictures.columns]
-    if missing:
-        raise ValueError(f"--subgroups {missing[0]}: the columns are {', '.join(pictures.columns) or 'none'}.")
-    left_out: list[str] = []
-    for each in known:
-        if each.role(pictures) == test_split.TEST:
-            rows = each.test_rows(pictures)
-            left_out += [pictures.names[row] for row in sorted(set(range(len(pictures))) - set(rows))]
-            pictures = pictures.select(rows)
-    others = {}
-    for folder in arguments.renderings:
-        other = PictureSet.open(folder, arguments.split, **options).named(pictures.names)
-        if not len(other):
-            raise ValueError(f"--renderings {folder}: no file name there is one of {pictures.name}'s.")
-        others[other.name] = other
-    return pictures, others, left_out
-
-
-def _open_where_sealed(
-    contestants: list[Checkpoint],
-    known: list[Known],
-    pictures: Any,
-    renderings: list[str],
-    arguments: argparse.Namespace,
-) -> tuple[str, dict[str, Any] | None]:
-    """The first checkpoint's role and opening; every checkpoint whose test split this is records its own."""
-    found = []
-    for checkpoint, knows in zip(contestants, known, strict=True):
-        role, opening = knows.role(pictures), None
-        if role == test_split.TEST:
-            opening = test_split.open_test(
-                checkpoint.folder,
-                checkpoint.weights_sha256,
-                [pictures.name, *renderings],
-                reopen=arguments.reopen_test,
-                writable=checkpoint.model_id == checkpoint.folder.resolve().name,
-            )
-        found.append((role, opening))
-    return found[0]
-
-
-def _second(contestants: list[Checkpoint], pictures: Any, engine: str) -> tuple[Scores, Any, str]:
-    from hf_model.evaluation.labelled_dataset import score
-
-    checkpoint = contestants[1]
-    classifier = Classifier(checkpoint, open_engine(checkpoint, engine))
-    scored = score(classifier, pictures, what=checkpoint.model_id)
-    return scored.scores, checkpoint.decision, checkpoint.model_id
-
-
-def _thumbnails(classifier: Classifier, pictures: Any, scored: Any, material: Material, most: int) -> list:
-    from hf_model.evaluation.labelled_dataset import read_small
-
-    wrong = [case["row"] for case in report.error_list(material.scores, material.decision)[: max(0, most)]]
-    return [
-        report_files.make_case(row, read_small(classifier, pictures, scored.rows[row]), scored.maps[row])
-        for row in wrong
+    wrong = [error["row"] for error in report.error_list(scored.scores, checkpoint.decision)]
+    thumbnails = [
+        ErrorThumbnail.draw(row, labelled.read_small(classifier, dataset, scored.rows[row]), scored.maps[row])
+        for row in wrong[: max(0, arguments.max_errors)]
     ]
+    return given, thumbnails
+
+
+def _calibration_scores(checkpoint: Checkpoint) -> Scores | None:
+    """The scores that the decision was fitted on, if the checkpoint holds them."""
+    path = checkpoint.folder / "scores" / "calibration.csv"
+    return Scores.from_csv(path) if path.is_file() else None

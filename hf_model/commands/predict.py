@@ -23,12 +23,20 @@ from hf_model.inference.engines.choice import NAMES
 from hf_model.inference.prediction import Failure, Prediction, checked_threshold, write_csv, write_json
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom", ".dic", ""})
-"""What is taken from a folder (no suffix: DICOM is often stored so); a file that is named itself is always taken."""
+"""Files that are taken from a folder (DICOM often has no suffix); a file that is named itself is always taken."""
+UNANSWERED = {
+    "unreadable": "{} of {} files could not be read; their rows say why.",
+    "refused": "{} of {} pictures are unusable and have no answer (findings say why).",
+    "flagged": "{} of {} pictures were flagged by the input checks and have no answer (findings say why); "
+    "look at them, and add --override to answer all the same.",
+}
+"""What standard error says of files without an answer."""
 
 
 def main(argv: list[str]) -> int:
-    """Run the command. Gives 0, 1 if not one file could be read, 2 for a mistake in the arguments."""
+    """Run the command; 0, 1 if not a single file could be read, or 2 for a mistake in the arguments."""
     arguments = _parser().parse_args(argv)
+    unanswered: Counter[str] = Counter()
     try:
         files = find_files(arguments.sources)
         if arguments.output and os.path.realpath(arguments.output) in set(map(os.path.realpath, files)):
@@ -37,28 +45,34 @@ def main(argv: list[str]) -> int:
         if arguments.batch_size is not None and arguments.batch_size < 1:
             raise ValueError(f"batch_size is {arguments.batch_size}; give at least 1")
         with ExitStack() as stack:
-            files, arguments.output, arguments.reports = stack.enter_context(own_share(files, arguments.output))
+            files, destination, first_process = stack.enter_context(own_share(files, arguments.output))
             classifier = Classifier.from_pretrained(
                 arguments.checkpoint, engine=arguments.engine, revision=arguments.revision
             )
-            output = _open(arguments.output, stack)
-            failures, flagged, refused = _write(classifier, files, output, arguments, threshold)
+            output = _open(destination, stack)
+            results = classifier.predict_batch(
+                ((str(path), path) for path in files),
+                batch_size=arguments.batch_size,
+                threshold=threshold,
+                heat_map=arguments.heat_map,
+            )
+            results = _counted(results, unanswered, override=arguments.override)
+            # No bar where standard error is no terminal (None), where the table itself is printed on the terminal, and
+            # of several processes only the first one's.
+            silent = True if output.isatty() or not first_process else None
+            results = tqdm(results, total=len(files), unit="picture", file=sys.stderr, disable=silent)
+            by_suffix = "json" if destination and Path(destination).suffix.lower() == ".json" else "csv"
+            if (arguments.format or by_suffix) == "json":
+                write_json(results, output, heat_map=arguments.heat_map)
+            else:
+                write_csv(results, output)
     except (CheckpointError, EngineUnavailable, ImportError, ValueError, OSError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
-    if failures:
-        print(f"{failures} of {len(files)} files could not be read; their rows say why.", file=sys.stderr)
-    if refused:
-        print(
-            f"{refused} of {len(files)} pictures are unusable and have no answer (findings say why).", file=sys.stderr
-        )
-    if flagged:
-        print(
-            f"{flagged} of {len(files)} pictures were flagged by the input checks and have no answer "
-            "(findings say why); look at them, and add --override to answer all the same.",
-            file=sys.stderr,
-        )
-    return 1 if files and failures == len(files) else 0
+    for kind, sentence in UNANSWERED.items():
+        if unanswered[kind]:
+            print(sentence.format(unanswered[kind], len(files)), file=sys.stderr)
+    return 1 if files and unanswered["unreadable"] == len(files) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,11 +102,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def find_files(sources: list[str]) -> list[Path]:
-    """The files of a command line: folders give their pictures, sorted, links followed, hidden ones left out.
+    """The files of a command line; a folder stands for its pictures, sorted, links followed, hidden ones left out.
 
     Each file comes once, however often it is named. A DICOM file named by its UID ends in numbers; those are taken too.
-    Raises ValueError for a folder without pictures, or with a folder in it that cannot be read; a name that is no
-    folder is a file, there or not.
+    A name that is not a folder counts as a file, whether it exists or not. Raises ValueError for a folder without
+    pictures, or with a subfolder that cannot be read.
     """
     files: list[Path] = []
     for source in map(Path, sources):
@@ -116,7 +130,7 @@ def find_files(sources: list[str]) -> list[Path]:
 
 
 def _is_wanted(path: Path, root: Path) -> bool:
-    """Whether it is named like a picture and not hidden; a pipe or device is none, and would keep us waiting."""
+    """True for a regular file that is named like a picture and not hidden; reading a pipe or device could block."""
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     named = path.suffix.lower() in SUFFIXES or path.suffix[1:].isdecimal()
     if hidden or not named:
@@ -173,33 +187,15 @@ def _open(output: str | None, stack: ExitStack) -> TextIO:
     return stack.enter_context(path.open("w", encoding="utf-8", newline=""))
 
 
-def _write(
-    classifier: Classifier, files: list[Path], output: TextIO, arguments: argparse.Namespace, threshold: float | None
-) -> tuple[int, int, int]:
-    """Write every result as soon as it is there; give how many failed, need confirmation, and are refused."""
-    by_suffix = "json" if arguments.output and Path(arguments.output).suffix.lower() == ".json" else "csv"
-    seen: Counter[str] = Counter()
-
-    def counted(found: Iterator[Prediction | Failure]) -> Iterator[Prediction | Failure]:
-        for result in found:
-            result = result.override() if arguments.override and result.ok else result
-            seen["failed"] += not result.ok
-            seen["flagged"] += result.ok and result.needs_confirmation
-            seen["refused"] += result.ok and result.refused
-            yield result
-
-    results = classifier.predict_batch(
-        ((str(path), path) for path in files),
-        batch_size=arguments.batch_size,
-        threshold=threshold,
-        heat_map=arguments.heat_map,
-    )
-    # No bar where standard error is no terminal (None), where the table itself is printed on the terminal, and of
-    # several processes only the first one's.
-    silent = True if output.isatty() or not arguments.reports else None
-    shown = tqdm(counted(results), total=len(files), unit="picture", file=sys.stderr, disable=silent)
-    if (arguments.format or by_suffix) == "json":
-        write_json(shown, output, heat_map=arguments.heat_map)
-    else:
-        write_csv(shown, output)
-    return seen["failed"], seen["flagged"], seen["refused"]
+def _counted(
+    results: Iterator[Prediction | Failure], unanswered: Counter[str], *, override: bool
+) -> Iterator[Prediction | Failure]:
+    """Pass results on, overridden if asked, and count in ``unanswered`` those without an answer, by reason."""
+    for result in results:
+        if not result.ok:
+            unanswered["unreadable"] += 1
+        else:
+            result = result.override() if override else result
+            unanswered["refused"] += result.refused
+            unanswered["flagged"] += result.needs_confirmation
+        yield result

@@ -1,4 +1,4 @@
-"""``python -m hf_model promote FOLDER``: make a trained checkpoint the one that app.py serves by default."""
+"""``python -m hf_model promote FOLDER``: make a trained checkpoint the shipped one, which app.py serves by default."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hf_model.hub.push import PushError, checkpoint_files, readable_size
 def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:
     """Replace ``target`` by what a push of ``folder`` would upload; returns the paths copied.
 
-    The new folder is complete beside the old one before it takes its place.
+    The new folder is complete beside the old one before it replaces it.
 
     Raises:
-        PushError: ``folder`` is no complete checkpoint, its test split was never opened, or its head is one that
-            transformers does not load: the shipped checkpoint has to.
+        PushError: ``folder`` is not a complete checkpoint, its test split was never opened, or transformers does not
+            load its head.
     """
     files = checkpoint_files(folder)
     head = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("chest_xray_head")
@@ -49,8 +49,11 @@ def promote(folder: Path, target: Path = CHECKPOINT_DIR) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Copy, list what was copied; exit code 2 with one line where the folder is not complete."""
-    parser = argparse.ArgumentParser(prog="python -m hf_model promote", description=__doc__.split("``: ")[1])
+    """Copy, and list what was copied; 2 with one line if the folder cannot be shipped."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hf_model promote",
+        description="Make a trained checkpoint the shipped one, which app.py serves by default.",
+    )
     parser.add_argument("folder", type=Path, help="--output_dir of a finished training run")
     options = parser.parse_args(argv)
     try:

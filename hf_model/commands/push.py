@@ -10,7 +10,7 @@ from hf_model.hub.push import PushError, checkpoint_files, push_checkpoint, uplo
 
 
 def main(argv: list[str]) -> int:
-    """List what goes up, push it, print the commit's address. Exit code 2 with one message on a failure."""
+    """List the files, push them, print the commit's address; 2 with one message on a failure."""
     options = _parser().parse_args(argv)
     try:
         uploads = checkpoint_files(options.folder)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 RATES = ("sensitivity", "specificity", "accuracy")
 OTHERS = (
     ("The Keras project that this one replaces: MobileNetV2, frozen, at 0.5", 0.956, 0.939, 0.876, 0.915),
-    ("Kermany et al., Cell 2018, at 0.5", 0.968, 0.932, 0.901, 0.928),
+    ("Kermany et al., Cell 2018", 0.968, 0.932, 0.901, 0.928),
 )
 """Name, AUC and ``RATES`` of others on the same test split, as published."""
 

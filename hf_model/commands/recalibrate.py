@@ -11,10 +11,9 @@ from typing import Any
 
 from hf_model.config import NOT_A_DEVICE
 from hf_model.data.arguments import add_column_options, column_options
-from hf_model.evaluation import test_split
 from hf_model.evaluation.recalibration import refit, write_recalibrated
 from hf_model.evaluation.report import left_out_lines
-from hf_model.evaluation.test_split import DEVELOPMENT, Known
+from hf_model.evaluation.test_split import DEVELOPMENT, TEST, CheckpointPictures
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
@@ -53,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
-    from hf_model.evaluation.labelled_dataset import PictureSet, score
+    from hf_model.evaluation.labelled_dataset import LabelledDataset, score
 
     target = Path(arguments.output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    pictures = PictureSet.open(arguments.dataset, arguments.split, **column_options(arguments))
+    pictures = LabelledDataset.open(arguments.dataset, arguments.split, **column_options(arguments))
     _refuse_known(checkpoint, pictures)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
     scored = score(classifier, pictures, what=pictures.name)
@@ -92,8 +91,8 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
 
 def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
     """Pictures that the weights or the figures of this checkpoint came from prove nothing new."""
-    role = Known.of(checkpoint.metrics, checkpoint.folder).role(pictures)
-    if role == test_split.TEST:
+    role = CheckpointPictures.read(checkpoint.metrics, checkpoint.folder).role(pictures)
+    if role == TEST:
         raise ValueError(
             f"{pictures.dataset} holds pictures of this checkpoint's own test split; fitting on them would leave "
             "nothing to measure it with. Use other pictures."

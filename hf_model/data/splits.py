@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_model.config import LABELS, PNEUMONIA
+from hf_model.data.near_duplicates import components
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Split:
 
 
 def join_groups(*keys: Sequence[Hashable]) -> np.ndarray:
-    """Group numbers (N,) in which rows are together when they share a value in any of ``keys`` (union-find).
+    """Group numbers (N,): rows that share a value in any of ``keys``, directly or through others, have one number.
 
     Raises:
         ValueError: the key lists differ in length.
@@ -51,19 +52,11 @@ def join_groups(*keys: Sequence[Hashable]) -> np.ndarray:
     length = len(keys[0])
     if any(len(key) != length for key in keys):
         raise ValueError(f"Group keys differ in length: {[len(key) for key in keys]}.")
-    parent = list(range(length))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    pairs: list[tuple[int, int]] = []
     for key in keys:
         first: dict[Hashable, int] = {}
-        for i, value in enumerate(key):
-            parent[root(i)] = root(first.setdefault(value, i))
-    return np.unique([root(i) for i in range(length)], return_inverse=True)[1]
+        pairs += [(first.setdefault(value, row), row) for row, value in enumerate(key)]
+    return components(length, pairs).astype(np.int64)
 
 
 def split_by_group(

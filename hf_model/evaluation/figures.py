@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from hf_model.config import LABELS
-from hf_model.metrics.calibration import reliability
+from hf_model.metrics.calibration import probability_of, reliability
 from hf_model.metrics.decision import Decision, sigmoid
 from hf_model.metrics.intervals import wilson
-from hf_model.metrics.record import confusion, probability_of
+from hf_model.metrics.rates import confusion
 from hf_model.metrics.scores import Scores
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#5A5A5A"

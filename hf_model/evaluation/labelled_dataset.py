@@ -20,7 +20,7 @@ from hf_model.data.patients import anonymous_keys, patient_key, patient_key_func
 from hf_model.data.prepare import find_patients, rendering_name
 from hf_model.inference.classifier import Classifier
 from hf_model.metrics.scores import Scores
-from hf_model.radiograph import Radiograph, UnreadableRadiograph, read_radiograph
+from hf_model.radiograph import Radiograph, read_radiograph
 
 PERTURBATIONS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {
     "blurred": ("Gaussian blur of 1 px at the model's size", lambda p: p.filter(ImageFilter.GaussianBlur(1))),
@@ -32,7 +32,7 @@ PERTURBATIONS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class PictureSet:
+class LabelledDataset:
     """N labelled pictures, not decoded.
 
     ``dataset`` as given, ``name`` its last part, ``split``; ``names``, ``labels`` (N,), ``patients`` ("" where
@@ -61,7 +61,7 @@ class PictureSet:
         label_column: str | None = None,
         patient_column: str | None = None,
         patient_pattern: str | None = None,
-    ) -> PictureSet:
+    ) -> LabelledDataset:
         """List a split without reading its pictures.
 
         ``split`` None is "test" where there is one, else the only split; "all" is every split together. Raises
@@ -76,17 +76,17 @@ class PictureSet:
         labels = np.asarray(rows["label"], dtype=np.int64)
         return cls(dataset, rendering_name(dataset), "+".join(chosen), rows, names, labels, keys, columns)
 
-    def named(self, wanted: list[str]) -> PictureSet:
+    def named(self, wanted: list[str]) -> LabelledDataset:
         """Only the pictures with one of the file names."""
         keep = set(wanted)
         return self.select([row for row, name in enumerate(self.names) if name in keep])
 
-    def select(self, rows: list[int]) -> PictureSet:
+    def select(self, rows: list[int]) -> LabelledDataset:
         """The pictures of the given row numbers."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         names, patients = [self.names[row] for row in rows], [self.patients[row] for row in rows]
         chosen = self.rows.select(rows)
-        return PictureSet(self.dataset, self.name, self.split, chosen, names, self.labels[rows], patients, columns)
+        return LabelledDataset(self.dataset, self.name, self.split, chosen, names, self.labels[rows], patients, columns)
 
     def content(self, row: int) -> bytes:
         """The encoded picture of a row."""
@@ -156,7 +156,7 @@ class Scored:
     refused: list[str]
 
 
-def score(classifier: Classifier, pictures: PictureSet, *, what: str = "scoring") -> Scored:
+def score(classifier: Classifier, pictures: LabelledDataset, *, what: str = "scoring") -> Scored:
     """Predict every picture, with heat maps. ValueError if none can be used."""
     results = classifier.predict_batch(pictures.contents())
     rows, logits, maps, failures, refused = [], [], [], [], []
@@ -176,7 +176,7 @@ def score(classifier: Classifier, pictures: PictureSet, *, what: str = "scoring"
     return Scored(Scores(np.array(logits), pictures.labels[rows], names, patients), rows, maps, failures, refused)
 
 
-def score_perturbed(classifier: Classifier, pictures: PictureSet, scored: Scored) -> dict[str, Scores]:
+def score_perturbed(classifier: Classifier, pictures: LabelledDataset, scored: Scored) -> dict[str, Scores]:
     """The same pictures blurred and sharpened at the model's own size: name in ``PERTURBATIONS`` -> scores."""
     result = {}
     for name, (_, change) in PERTURBATIONS.items():
@@ -189,17 +189,14 @@ def score_perturbed(classifier: Classifier, pictures: PictureSet, scored: Scored
     return result
 
 
-def _changed(classifier: Classifier, pictures: PictureSet, row: int, change: Callable) -> tuple[str, Radiograph]:
+def _changed(classifier: Classifier, pictures: LabelledDataset, row: int, change: Callable) -> tuple[str, Radiograph]:
     name = pictures.names[row]
     small = read_small(classifier, pictures, row)
     changed = np.ascontiguousarray(np.asarray(change(Image.fromarray(small))))
     return name, Radiograph(changed, name, "array", (changed.shape[1], changed.shape[0]))
 
 
-def read_small(classifier: Classifier, pictures: PictureSet, row: int) -> np.ndarray:
+def read_small(classifier: Classifier, pictures: LabelledDataset, row: int) -> np.ndarray:
     """One picture as the model sees it, uint8 (height, width). Raises UnreadableRadiograph."""
     radiograph = read_radiograph(pictures.content(row), name=pictures.names[row])
     return classifier.preprocessing.resize(radiograph.pixels)
-
-
-__all__ = ["PERTURBATIONS", "PictureSet", "Scored", "UnreadableRadiograph", "read_small", "score", "score_perturbed"]

@@ -13,9 +13,8 @@ import numpy as np
 from hf_model.evaluation import test_split
 from hf_model.files import sha256, write_json
 from hf_model.metrics.decision import FILE_NAME, Decision
-from hf_model.metrics.full_record import full_record
 from hf_model.metrics.operating_point import fit_decision, patients_needed
-from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.record import evaluation_record, full_record
 from hf_model.metrics.scores import Scores
 
 FEWEST_PER_CLASS = 20

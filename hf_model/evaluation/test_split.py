@@ -1,8 +1,8 @@
-"""What a checkpoint knows of a set of pictures: its own test split, the data it was fitted on, or nothing.
+"""The sealed test split of a checkpoint: which pictures belong to it, and the record of its openings.
 
-At hand are names only: of the data set that it was trained on, and of the test and calibration files, whose scores lie
-beside the weights. The pictures that trained it are not listed, but they are of one data set with those that calibrate
-it, one in five of it: a set that holds some of the latter holds some of the former.
+Which pictures a checkpoint was trained on is not stored. Known by name are its data set, its test files and the files
+that calibrated it, for their scores lie beside the weights. Calibration pictures are about one in five of those that
+training did not test, so a data set that holds some of them holds training pictures as well.
 """
 
 from __future__ import annotations
@@ -14,12 +14,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_model.files import write_json
 from hf_model.metrics.scores import Scores
 
-TEST = "test"
+if TYPE_CHECKING:
+    from hf_model.evaluation.labelled_dataset import LabelledDataset
+
+TEST, DEVELOPMENT, EXTERNAL = "test", "development", "external"
+"""What a data set is to a checkpoint."""
+_SUFFIXES = re.compile(r"(\.(jpe?g|jpe|png|tiff?|webp|bmp|dcm|dicom|dic))+$")
+_COMMON_WORD = re.compile(
+    r"[a-z]|row|images?|img|im|pic|picture|photo|scan|slice|frame|file|film|series|dicom|dcm|x?ray|cxr|chest|radiograph|"
+    r"normal|pneumonia|patient|person|subject|case|study|train|test|val"
+)
+_UNIQUE_DIGITS = 12
+"""A number as long as this is given once: a UID, a time to the second, an accession number."""
+_REPEATED = 0.05
+"""Where a larger share of test names are calibration names as well, files are numbered anew in every split."""
+_ROW_NAME = re.compile(r"row-\d+")
+"""What ``loading.file_name`` calls a row without a name: its number in whatever was loaded."""
 
 
 class SealedTestError(ValueError):
@@ -75,43 +90,15 @@ def open_test(
     return entry
 
 
-DEVELOPMENT, EXTERNAL = "development", "external"
-_SUFFIXES = re.compile(r"(\.(jpe?g|jpe|png|tiff?|webp|bmp|dcm|dicom|dic))+$")
-_PLAIN_WORD = re.compile(
-    r"[a-z]|row|images?|img|im|pic|picture|photo|scan|slice|frame|file|film|series|dicom|dcm|x?ray|cxr|chest|radiograph|"
-    r"normal|pneumonia|patient|person|subject|case|study|train|test|val"
-)
-_FEWEST_DIGITS = 12
-"""A number as long as this is given once: a UID, a time to the second, an accession number."""
-_REPEATED = 0.05
-"""Where a larger share of test names are calibration names as well, files are numbered anew in every split."""
-_MADE_UP = re.compile(r"row-\d+")
-"""What ``loading.file_name`` calls a row without a name: its number in whatever was loaded."""
-
-
-def file_key(name: str) -> str:
-    """A file name without case and suffix: ``A.JPEG`` and its copy ``a.png`` are one picture."""
-    return _SUFFIXES.sub("", name.lower())
-
-
-def identifies(key: str) -> bool:
-    """Whether a ``file_key`` tells of one picture which it is.
-
-    Not where it is a number with no other word than those that any data set may have: ``row-0``, ``0``, ``image``,
-    ``IM-0001-0001`` (viewers export every patient so), ``normal_12``, a single letter.
-    """
-    plain = all(map(_PLAIN_WORD.fullmatch, re.findall(r"[^\W\d_]+", key)))
-    return not plain or sum(map(str.isdigit, key)) >= _FEWEST_DIGITS
-
-
 @dataclass(frozen=True)
-class Known:
-    """What a checkpoint folder tells of its pictures; files by their ``file_key``.
+class CheckpointPictures:
+    """What a checkpoint folder says of the pictures that it was trained, calibrated and tested on.
 
-    ``data_sets``: names of the training data, its renderings and originals. ``tests``: files with a stored test score
-    -> how often they come. ``calibrated``: those that temperature and thresholds were fitted on, now or before a
-    recalibration. ``tested``: test files known anywhere by their names; ``tested_here``: in a data set of the training
-    data's name, where a number is enough.
+    ``data_sets``: names of the training data, its renderings and originals. The others are files by their
+    :func:`file_key`: ``tests`` those with a stored test score -> how often they come; ``calibrated`` those that
+    temperature and thresholds were fitted on, now or before a recalibration; ``tested`` test files that can be
+    recognised in any data set; ``tested_here`` those in a data set of the training data's name, where a number is
+    enough.
     """
 
     data_sets: frozenset[str]
@@ -121,73 +108,87 @@ class Known:
     tested_here: frozenset[str]
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Any] | None, folder: Path) -> Known:
-        """Read a checkpoint folder; ``metrics`` are its metrics.json's contents. ValueError for scores that are bad."""
+    def read(cls, metrics: Mapping[str, Any] | None, folder: Path) -> CheckpointPictures:
+        """``metrics`` are the contents of the folder's metrics.json. Raises ValueError for scores that are bad."""
         tests: Counter[str] = Counter()
         for scores in stored_scores(folder).values():
             tests |= Counter(map(file_key, scores.names))
         calibrations = (Scores.from_csv(path) for path in sorted((folder / "scores").glob("calibration*.csv")))
         calibrated = frozenset(file_key(name) for scores in calibrations for name in scores.names)
-        tested = _apart({key for key in tests if identifies(key)}, calibrated)
-        here = _apart({key for key in tests if not _MADE_UP.fullmatch(key)}, calibrated)
+        tested = _without_calibration({key for key in tests if is_distinctive(key)}, calibrated)
+        here = _without_calibration({key for key in tests if not _ROW_NAME.fullmatch(key)}, calibrated)
         return cls(_training_names(metrics), tests, calibrated, tested, here)
 
-    def role(self, pictures: Any) -> str:
-        """What a ``PictureSet`` is to the checkpoint.
+    def role(self, dataset: LabelledDataset) -> str:
+        """What a data set is to the checkpoint.
 
         "test": some of it is its test split, by names of files, or by the names of data set and split; "development":
         of the data that it was trained or calibrated on, by the name of data set or files; "external": anything else.
         """
-        keys = set(map(file_key, pictures.names))
-        if self._tested(pictures) & keys:
+        keys = set(map(file_key, dataset.names))
+        if self._recognised_tests(dataset) & keys:
             return TEST
-        named = pictures.name in self.data_sets
-        if not named and not any(map(identifies, self.calibrated & keys)):
+        named = dataset.name in self.data_sets
+        if not named and not any(map(is_distinctive, self.calibrated & keys)):
             return EXTERNAL
-        # a set under another name, without a single known test picture, holds none
-        return TEST if TEST in pictures.split.split("+") and (named or not self.tested) else DEVELOPMENT
+        # a set under another name in which not one test picture is recognised holds none
+        return TEST if TEST in dataset.split.split("+") and (named or not self.tested) else DEVELOPMENT
 
-    def test_rows(self, pictures: Any) -> list[int]:
-        """Row numbers of the checkpoint's test pictures in a ``PictureSet`` whose role is "test".
+    def test_rows(self, dataset: LabelledDataset) -> list[int]:
+        """Row numbers of the checkpoint's test pictures in a data set of role "test".
 
-        By stored scores; without any, the whole of a split "test". ValueError where neither tells them from others.
+        By stored scores; without any, the whole of a split "test". ValueError where neither tells which they are.
         """
-        keys = list(map(file_key, pictures.names))
-        alone, tested = pictures.split == TEST, self._tested(pictures)
+        keys = list(map(file_key, dataset.names))
+        only_test, tested = dataset.split == TEST, self._recognised_tests(dataset)
         if tested.intersection(keys):
-            return self._stored_rows(pictures, keys, alone)
-        here = pictures.name in self.data_sets
-        if not alone or (not here and self.calibrated.intersection(keys)):
+            return self._stored_rows(dataset, keys, only_test)
+        if not only_test or (dataset.name not in self.data_sets and self.calibrated.intersection(keys)):
             raise ValueError(
-                f"{pictures.dataset}, split {pictures.split}, holds pictures of the data set that this checkpoint was "
+                f"{dataset.dataset}, split {dataset.split}, holds pictures of the data set that this checkpoint was "
                 "trained on, and nothing tells which of them are its test pictures: name that data set as training "
                 "did, with --split test."
             )
-        if tested and not all(map(_MADE_UP.fullmatch, keys)):
+        if tested and not all(map(_ROW_NAME.fullmatch, keys)):
             raise ValueError(
-                f"{pictures.dataset} is called like the data set that this checkpoint was trained on, but none of its "
+                f"{dataset.dataset} is called like the data set that this checkpoint was trained on, but none of its "
                 f"pictures is one of the {self.tests.total()} whose test scores it holds. Give the folder of other "
                 "pictures another name."
             )
         return list(range(len(keys)))
 
-    def _tested(self, pictures: Any) -> frozenset[str]:
-        return self.tested_here if pictures.name in self.data_sets else self.tested
+    def _recognised_tests(self, dataset: LabelledDataset) -> frozenset[str]:
+        return self.tested_here if dataset.name in self.data_sets else self.tested
 
-    def _stored_rows(self, pictures: Any, keys: list[str], alone: bool) -> list[int]:
-        """Rows with a stored test score; ``alone`` in a split "test", where a name can be no other picture's."""
-        rows = [row for row, key in enumerate(keys) if key in self.tests and (alone or key not in self.calibrated)]
+    def _stored_rows(self, dataset: LabelledDataset, keys: list[str], only_test: bool) -> list[int]:
+        """Rows with a stored test score; in a split "test" (``only_test``) a name can be no other picture's."""
+        rows = [row for row, key in enumerate(keys) if key in self.tests and (only_test or key not in self.calibrated)]
         twice = Counter(keys[row] for row in rows) - self.tests
-        if twice and not alone:
+        if twice and not only_test:
             raise ValueError(
-                f"{pictures.dataset}, split {pictures.split}, holds test pictures of this checkpoint and others, and "
+                f"{dataset.dataset}, split {dataset.split}, holds test pictures of this checkpoint and others, and "
                 f"some of both have one file name, for example {next(iter(twice))}: rename them, or name a split of "
                 "test pictures alone."
             )
         return rows
 
 
-def _apart(tested: set[str], calibrated: frozenset[str]) -> frozenset[str]:
+def file_key(name: str) -> str:
+    """A file name without case and suffix: ``A.JPEG`` and its copy ``a.png`` are one picture."""
+    return _SUFFIXES.sub("", name.lower())
+
+
+def is_distinctive(key: str) -> bool:
+    """Whether only one picture is likely to have this ``file_key``, in whatever data set.
+
+    False for a number with no word but those that any data set may have: ``row-0``, ``0``, ``image``,
+    ``IM-0001-0001`` (viewers export every patient so), ``normal_12``, a single letter.
+    """
+    common = all(map(_COMMON_WORD.fullmatch, re.findall(r"[^\W\d_]+", key)))
+    return not common or sum(map(str.isdigit, key)) >= _UNIQUE_DIGITS
+
+
+def _without_calibration(tested: set[str], calibrated: frozenset[str]) -> frozenset[str]:
     """Test files without those that are calibration files by their names too; none where these are many."""
     shared = tested & calibrated
     return frozenset() if len(shared) > _REPEATED * len(tested) else frozenset(tested - shared)

@@ -1,7 +1,7 @@
-"""Is there a right to write to a Hub repository? Asked before hours of training, not after.
+"""Check the right to write to a Hub repository before hours of training, not after.
 
-The Hub answers ``GET /api/whoami-v2`` with who the token belongs to, the person's organisations with the role in each,
-and what the token may do. That settles nearly every failed push beforehand without creating anything.
+The Hub answers ``GET /api/whoami-v2`` with the token's account, its organisations and its role in each, and what the
+token may do. That foresees nearly every failed push without creating anything.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from huggingface_hub.utils import build_hf_headers, http_backoff, validate_repo_
 
 REPO_TYPES = ("model", "dataset", "space")
 TIMEOUT_SECONDS = 10.0
-"""The client itself sets no timeout: a silent network would hang the start of a training run for ever."""
+"""The client sets no timeout of its own: a silent network would block the start of a training run for ever."""
 RETRIES = 2
 WRITING_ROLES = frozenset({"admin", "write", "contributor"})
-"""Roles in an organisation that may create repositories there. A contributor may write to what he created only."""
+"""Roles in an organisation that may create repositories there. A contributor may write only to those he created."""
 WRITE_PERMISSION = "repo.write"
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
 
 
 class HubAccessError(RuntimeError):
-    """There is no right to write to the repository, or it could not be found out. ``str()`` says what to do."""
+    """The token may not write to the repository, or the Hub could not be asked. ``str()`` says what to do."""
 
 
 def check_write_access(repo_id: str, *, token: str | None = None, repo_type: str = "model") -> str:
@@ -66,7 +66,7 @@ def _check_name(repo_id: str, repo_type: str) -> None:
 
 
 def _whoami(token: str) -> dict:
-    """Answer of ``/api/whoami-v2``; a server error or lost connection is tried again twice."""
+    """Answer of ``/api/whoami-v2``; after a server error or a lost connection it is asked again twice."""
     endpoint = constants.ENDPOINT
     try:
         response = http_backoff(
@@ -113,7 +113,7 @@ def _status_message(status: int, endpoint: str) -> str:
 
 
 def _own_namespace(account: dict, namespace: str) -> str:
-    """The namespace as the Hub spells it, if the account may write there."""
+    """The namespace as the Hub spells it; HubAccessError if the account may not write there."""
     user = account["name"]
     if namespace.casefold() == user.casefold():
         return user
@@ -135,7 +135,7 @@ def _own_namespace(account: dict, namespace: str) -> str:
 
 
 def _check_token(account: dict, namespace: str, full_id: str) -> None:
-    """Refuse a token that cannot write. Kinds that are not known here (OAuth, OIDC) are left for the Hub to judge."""
+    """Refuse a token that cannot write. Kinds unknown here (OAuth, OIDC) are left for the Hub to judge."""
     access = (account.get("auth") or {}).get("accessToken") or {}
     role, label = access.get("role"), access.get("displayName") or "without a name"
     if role == "read":

@@ -16,11 +16,19 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_model.config import BASELINE, DEFAULT_DATASET, NOT_A_DEVICE, is_hub_id
-from hf_model.evaluation import sharing
 from hf_model.metrics.decision import Decision
 from hf_model.radiograph.population import Population, known
 from hf_model.templates import environment
-from hf_model.wording import POINTS, decimal, interval_of, rate, ratio, value_of
+from hf_model.wording import (
+    POINTS,
+    decimal,
+    interval_of,
+    patients_unknown,
+    rate,
+    ratio,
+    shared_between_splits,
+    value_of,
+)
 
 FILE_NAME = "README.md"
 KERMANY_TITLE = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018"
@@ -259,7 +267,7 @@ def _shared_patients(run: TrainingRun) -> str:
         how = ". **The data names no patients, so they may share patients.**"
     what = "patient" if key else "picture"
     if found.get("clean"):
-        recorded = " that is known" if key and sharing.unknown(found) else ""
+        recorded = " that is known" if key and patients_unknown(found) else ""
         return f"{', '.join(names)} and test share no {what}{recorded}{how}"
     test = "What the test split shares with them follows below." if found else "Whether test does is not known."
     return f"{' and '.join(names)} share no {what}{how} {test}"
@@ -270,10 +278,10 @@ def _leakage(run: TrainingRun) -> list[str]:
     found, lines = run.data.get("leakage") or {}, []
     if found and not found.get("clean"):
         lines.append(
-            f"**Development and test share {sharing.shared(found)}** (`--allow_leakage`): figures on the test "
+            f"**Development and test share {shared_between_splits(found)}** (`--allow_leakage`): figures on the test "
             "split are too good."
         )
-    if run.data.get("patient_key") and (unknown := sharing.unknown(found)):
+    if run.data.get("patient_key") and (unknown := patients_unknown(found)):
         lines.append(f"**{unknown}**: whether training has seen their patients is not known.")
     return lines
 
@@ -412,7 +420,7 @@ TRIPOD+AI: Collins et al., BMJ 2024, doi 10.1136/bmj-2023-078378, items 1 to 27.
 
 
 def _checklist(run: TrainingRun) -> list[tuple[str, str, str, str]]:
-    """Rows of the checklist for this run; an item whose figures the run lacks is not answered."""
+    """Rows of the checklist for this run; an item that needs missing figures is not answered."""
     answered = {
         "Subgroups": run.has_subgroups,
         "Agreement between renderings": _agreement(run),

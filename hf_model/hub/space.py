@@ -1,4 +1,4 @@
-"""What a Space is made of: app, package, requirements and a README whose header tells the Hub how to run it.
+"""Deploy the page as a Gradio Space: app, package, requirements and a README with the header that the Hub needs.
 
 Header fields: https://huggingface.co/docs/hub/spaces-config-reference
 """
@@ -19,16 +19,16 @@ from hf_model.hub.access import check_write_access
 from hf_model.hub.push import Upload, commit, describe_error, upload_table
 
 ROOT = Path(__file__).parents[2]
-"""Where app.py and the requirements stand beside the package."""
+"""The project's folder: app.py and the requirements are beside the package."""
 TITLE = "Chest X-ray pneumonia classifier"
 COLORS = ("blue", "gray")
 PYTHON_VERSION = "3.11"
 CARRIED = ("app.py",)
 SERVING, TRAINING = "requirements-serve.txt", "requirements.txt"
 CONVERTING = ("torch", "transformers")
-"""What a Space needs besides ``SERVING`` when its model brings no graph: it is then converted at every start."""
+"""What a Space needs besides ``SERVING`` if its model has no OpenVINO graph and is converted at every start."""
 CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
-"""pip's default torch carries CUDA: several GB that a free Space has no use for."""
+"""pip's default torch contains CUDA: several GB that a free Space cannot use."""
 GRAPH = ("openvino_model.xml", "openvino_model.bin")
 PACKAGE = "hf_model"
 CHECKPOINT = f"{PACKAGE}/checkpoint/"
@@ -37,7 +37,7 @@ VARIABLE = "MODEL_ID"
 
 
 class SpaceError(RuntimeError):
-    """The Space cannot be put together or deployed; ``str()`` says what is missing and what to do."""
+    """The Space cannot be assembled or deployed; ``str()`` says what is missing and what to do."""
 
 
 def space_header(model_id: str | None = None) -> SpaceCardData:
@@ -63,11 +63,11 @@ def space_header(model_id: str | None = None) -> SpaceCardData:
 
 
 def space_readme(space_id: str, model_id: str | None = None) -> str:
-    """README.md of the Space: the header and a few lines for who opens the repository."""
+    """README.md of the Space: the header, and a few lines for visitors of the repository."""
     if model_id:
         model = f"the model [{model_id}](https://huggingface.co/{model_id}) (variable `MODEL_ID`)"
     else:
-        model = f"the checkpoint in `{CHECKPOINT}`, whose card is the README.md there"
+        model = f"the checkpoint in `{CHECKPOINT}`, with its model card in the README.md there"
     return f"""---
 {space_header(model_id).to_yaml()}
 ---
@@ -76,7 +76,7 @@ def space_readme(space_id: str, model_id: str | None = None) -> str:
 
 {NOT_A_DEVICE}
 
-This Space shows {model}. The card says whose chest X-rays the model was fitted on; it says nothing about anybody else.
+This Space shows {model}. The card describes the patients that the model was fitted on; it does not speak for others.
 Uploads are deleted within about a minute of being read.
 
 Call it from Python:
@@ -125,8 +125,8 @@ def space_files(
 ) -> list[Upload]:
     """Every file of the Space, sorted by path: app, requirements, package, README.
 
-    With ``model_id`` the package goes without its checkpoint, and ``has_graph`` says whether that model has an OpenVINO
-    graph; without, the shipped checkpoint's files tell. ``root`` is the project's folder, default ``ROOT``.
+    With ``model_id`` the package is uploaded without its checkpoint, and ``has_graph`` says whether that model has an
+    OpenVINO graph; otherwise the shipped checkpoint's files decide. ``root`` is the project's folder, default ``ROOT``.
 
     Raises:
         SpaceError: app.py, a requirements file or the checkpoint is missing.
@@ -154,7 +154,7 @@ def space_files(
 
 
 def _belongs(path: Path) -> bool:
-    """A file of the package that is not a trace of running it, and not hidden."""
+    """Whether a file is part of the package: not a byproduct of running it, and not hidden."""
     return not any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
@@ -171,8 +171,8 @@ def deploy_space(
 
     Args:
         space_id: ``name`` (then the token's own user's) or ``namespace/name``.
-        model_id: Hub model that the Space serves, put into its variable ``MODEL_ID``; None: the shipped checkpoint
-            goes along, and a ``MODEL_ID`` of an earlier deployment is taken away.
+        model_id: Hub model that the Space serves, set as its variable ``MODEL_ID``; None: the shipped checkpoint
+            is uploaded, and a ``MODEL_ID`` of an earlier deployment is deleted.
         token: access token; default: ``HF_TOKEN``, then what ``hf auth login`` stored.
         private: for a Space that this call creates.
         root: folder of app.py, the requirements and the package; default: this project's.
@@ -224,7 +224,7 @@ def _readme(uploads: Sequence[Upload]) -> str:
 
 
 def _check_model(api: HfApi, model_id: str, say: Callable[[str], None]) -> bool:
-    """Whether the model has its serving graph. A Space with a model that is not there would build and then fail."""
+    """Whether the model has its OpenVINO graph; SpaceError if it does not exist: the Space would build, then fail."""
     try:
         info = api.model_info(model_id, timeout=10)
     except RepositoryNotFoundError as error:

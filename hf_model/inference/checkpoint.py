@@ -1,6 +1,6 @@
-"""A checkpoint folder as serving sees it: which row is which label, its preprocessing, its decision, its hash.
+"""A checkpoint folder as serving reads it, local or from the Hub: label order, preprocessing, decision, hash.
 
-Reading it loads no weights.
+The weights are hashed, not loaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FETCHED = (
     "training_curves.png",
     "confusion_matrix.png",
 )
-"""All that is ever downloaded: no pickle, no code."""
+"""Files that may be downloaded: no pickle and no code."""
 
 
 class CheckpointError(ValueError):
@@ -47,7 +47,7 @@ def locate(source: str | Path | None, *, revision: str | None = None, token: str
     if source is None:
         if not (CHECKPOINT_DIR / "config.json").is_file():
             raise CheckpointError(
-                "This copy carries no checkpoint in hf_model/checkpoint. Train one with `python train.py`, "
+                "This copy has no checkpoint in hf_model/checkpoint. Train one with `python train.py`, "
                 "or name a folder or Hub id."
             )
         return CHECKPOINT_DIR, CHECKPOINT_DIR.name
@@ -77,7 +77,7 @@ def _download(repository: str, revision: str | None, token: str | None) -> Path:
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"{repository} is no folder here and could not be fetched from the Hub ({reason}); "
+            f"{repository} is not a folder here and could not be fetched from the Hub ({reason}); "
             "check the connection, or download it once and name its folder."
         ) from error
     return Path(folder)
@@ -85,7 +85,7 @@ def _download(repository: str, revision: str | None, token: str | None) -> Path:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint before an engine is loaded.
+    """A checkpoint without an engine.
 
     label_order: rows of the classifier that are ``(normal, pneumonia)``. weights_sha256: of ``model.safetensors``.
     ood_detector: None without ``gate.safetensors``. metrics: contents of ``metrics.json``, or None.
@@ -167,7 +167,7 @@ def checkpoint_around(folder: Path) -> Path | None:
 
 
 def _check_origin(file: str, facts: dict[str, Any], digest: str, model_id: str) -> None:
-    """A threshold or a distance that was fitted on other weights is wrong without a sign of it."""
+    """Raise CheckpointError for a file fitted on other weights: its thresholds would be wrong without any sign."""
     fitted_on = facts.get("weights_sha256")
     if fitted_on not in (None, digest):
         raise CheckpointError(
@@ -180,7 +180,7 @@ def _json(path: Path, *, needed: bool) -> dict[str, Any] | None:
     if not path.is_file():
         if needed:
             raise CheckpointError(
-                f"{path.parent} has no {path.name}, so it is no checkpoint; name a folder that has one."
+                f"{path.parent} has no {path.name}, so it is not a checkpoint; name a folder that has one."
             )
         return None
     try:

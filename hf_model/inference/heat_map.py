@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 WEAK_EVIDENCE = 2.0
-"""Log-odds (7 to 1) below which the strongest place of a map is not stretched to 1.
+"""Log-odds (7 to 1) below which the maximum of a map is not scaled to 1.
 
-Without it the map of every clearly normal chest would have a place as bright as a consolidation.
+Without this limit the map of every clearly normal chest would have a place as bright as a consolidation.
 """
 CELL = 32
 """Pixels of the stored heat map per cell of the class activation map: 7 x 7 cells make 224 x 224 px."""
@@ -32,8 +32,8 @@ c73e4c d24644 db503b e45a31 eb6628 f1731d f68013 f98e09 fb9d07 fcac11 fbbc21 f9c
 def scale_map(raw: np.ndarray) -> np.ndarray:
     """Raw class activation map (h, w) in log-odds -> float32 (h, w) in 0..1, for one picture.
 
-    Evidence against pneumonia becomes 0; the strongest evidence for it becomes 1 unless it is weaker than
-    ``WEAK_EVIDENCE``, to which it is compared then.
+    Evidence against pneumonia becomes 0. Evidence for it is divided by its maximum, or by ``WEAK_EVIDENCE`` where that
+    is larger.
     """
     evidence = np.maximum(raw.astype(np.float32), 0.0)
     return evidence / np.float32(max(float(evidence.max()), WEAK_EVIDENCE))

@@ -1,6 +1,6 @@
-"""The one object that every number reaches a person by: page, API, table and reports show a ``Prediction``.
+"""``Prediction`` and ``Failure``, which page, API, tables and reports show, with the schema of their JSON and CSV.
 
-``schema.py`` describes the JSON. Importing this loads NumPy and Pillow, no engine and no weights.
+Importing this loads NumPy and Pillow, but neither an engine nor weights.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ PREDICTION: dict[str, Any] = _closed(
         "refused": {"type": "boolean", "description": "True: the picture is unusable; there is no answer."},
         "needs_confirmation": {
             "type": "boolean",
-            "description": "True: by the findings probably no frontal chest radiograph as the model knows it; there is "
-            "no answer until it is asked for with override.",
+            "description": "True: by the findings probably not a frontal chest radiograph as the model knows it; there "
+            "is no answer until it is asked for with override.",
         },
         "overridden": {"type": "boolean", "description": "True: flags were overridden, the answer is given anyway."},
         "probability": _withheld(
@@ -145,8 +145,8 @@ class Prediction:
     ``model.safetensors``. overridden: a person or program said that flags do not matter. radiograph: what was read,
     its pixels reduced for showing, or None when it was not asked for.
 
-    The numbers are always there for who evaluates; whoever shows them asks ``withheld`` first, as ``to_dict`` and the
-    CSV do.
+    The numbers are always there, for evaluation. Code that shows them to a person checks ``withheld`` first, as
+    ``to_dict`` and the CSV do.
     """
 
     name: str
@@ -189,7 +189,7 @@ class Prediction:
 
     @property
     def refused(self) -> bool:
-        """True if an input check holds that the picture is unusable (blank): there is no answer."""
+        """True if an input check finds the picture unusable (blank), so that there is no answer."""
         return any(finding.severity == "refuse" for finding in self.findings)
 
     @property
@@ -223,7 +223,7 @@ class Prediction:
         )
 
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
-        """JSON of this prediction, as ``schema.PREDICTION`` describes it.
+        """JSON of this prediction, as ``PREDICTION`` describes it.
 
         heat_map: add the class activation map as a base64 PNG under "heat_map" (null if there is none). Where the
         answer is withheld, probability, decision, answer, logits and heat map are null.
@@ -287,7 +287,7 @@ class Failure:
     ok: ClassVar[bool] = False
 
     def to_dict(self, heat_map: bool = False) -> dict[str, Any]:
-        """JSON as ``schema.FAILURE`` describes it; ``heat_map`` is taken as by a Prediction, and there is none."""
+        """JSON as ``FAILURE`` describes it; ``heat_map`` is accepted as by ``Prediction.to_dict`` and adds nothing."""
         return {
             "schema_version": self.schema_version,
             "name": self.name,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.model_selection import StratifiedGroupKFold
 
+from hf_model.metrics.decision import Decision
 from hf_model.metrics.scores import Scores
 
 TEMPERATURE_LIMITS = (0.2, 20.0)
@@ -32,15 +34,16 @@ class Calibration:
     at_limit: bool = False
     cross_validated_loss: dict[str, float] | None = None
 
-    def apply(self, logits: np.ndarray) -> np.ndarray:
-        """Probability of pneumonia, float64 (N,), of logits (N, 2)."""
-        return probabilities(logits, self.temperature, self.bias)
-
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0, bias: float = 0.0) -> np.ndarray:
     """Vectorised ``Decision.probability``: logits (N, 2) -> float64 (N,) in [0, 1]."""
     logits = np.asarray(logits, dtype=np.float64)
     return expit((logits[:, 1] - logits[:, 0]) / temperature + bias)
+
+
+def probability_of(scores: Scores, decision: Decision) -> np.ndarray:
+    """Calibrated probabilities of pneumonia, float64 (N,)."""
+    return probabilities(scores.logits, decision.temperature, decision.bias)
 
 
 def log_loss(margins: np.ndarray, labels: np.ndarray, temperature: float = 1.0, bias: float = 0.0) -> np.ndarray:
@@ -80,15 +83,16 @@ def fit_calibration(scores: Scores, *, folds: int = 5, seed: int = 0) -> Calibra
     the bias has to gain more than one standard error of the gain (over patients), or the simpler fit is kept. With
     fewer than ``folds`` patients in a class there is no bias.
     """
-    fold = _patient_folds(scores, folds, seed)
-    if fold is None:
+    first = np.unique(scores.patient_codes, return_index=True)[1]
+    if min(np.bincount(scores.labels[first], minlength=2)) < folds:
         return fit_temperature(scores.logits, scores.labels)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    parts = list(splitter.split(scores.logits, scores.labels, scores.patient_codes))
     losses = {"none": log_loss(scores.margins, scores.labels)}
     for name, with_bias in (("temperature", False), ("temperature_and_bias", True)):
         losses[name] = np.empty(len(scores))
-        for index in range(folds):
-            held = fold == index
-            fit = fit_temperature(scores.logits[~held], scores.labels[~held], with_bias=with_bias)
+        for fitted, held in parts:
+            fit = fit_temperature(scores.logits[fitted], scores.labels[fitted], with_bias=with_bias)
             held_loss = log_loss(scores.margins[held], scores.labels[held], fit.temperature, fit.bias)
             losses[name][held] = held_loss
     means = {name: float(loss.mean()) for name, loss in losses.items()}
@@ -97,20 +101,6 @@ def fit_calibration(scores: Scores, *, folds: int = 5, seed: int = 0) -> Calibra
     error = float(np.sqrt(np.sum(of_patient**2)) / len(gain))
     fit = fit_temperature(scores.logits, scores.labels, with_bias=bool(gain.mean() > error))
     return Calibration(fit.temperature, fit.bias, fit.at_limit, means | {"gain_standard_error": error})
-
-
-def _patient_folds(scores: Scores, folds: int, seed: int) -> np.ndarray | None:
-    """Fold of every picture, whole patients together; None with fewer than ``folds`` patients in a class."""
-    codes, first = np.unique(scores.patient_codes, return_index=True)
-    labels = scores.labels[first]
-    if min(np.sum(labels == 0), np.sum(labels == 1)) < folds:
-        return None
-    generator = np.random.default_rng(seed)
-    fold = np.empty(len(codes), dtype=int)
-    for label in (0, 1):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        fold[members] = np.arange(len(members)) % folds
-    return fold[np.searchsorted(codes, scores.patient_codes)]
 
 
 def brier_score(probability: np.ndarray, labels: np.ndarray) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from hf_model.metrics import intervals
+from hf_model.metrics.calibration import probability_of
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.record import probability_of, rates
+from hf_model.metrics.rates import cells, rates
 from hf_model.metrics.scores import Scores
 
 
@@ -91,10 +92,6 @@ def engine_agreement(reference: Scores, logits: np.ndarray, decision: Decision) 
     }
 
 
-def _plain(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
@@ -103,13 +100,12 @@ def _flips(before: np.ndarray, after: np.ndarray, threshold: float) -> dict[str,
     to_normal = int(np.sum((before >= threshold) & (after < threshold)))
     to_pneumonia = int(np.sum((before < threshold) & (after >= threshold)))
     count = to_normal + to_pneumonia
-    interval = list(intervals.wilson(count, len(before)))
     return {
         "threshold": float(threshold),
         "count": count,
         "to_normal": to_normal,
         "to_pneumonia": to_pneumonia,
-        "rate": {"value": count / len(before), "interval": interval},
+        "rate": intervals.proportion(count, len(before)),
     }
 
 
@@ -154,15 +150,16 @@ def compare(
         first_value, second_value = float(value[0][name][0]), float(value[1][name][0])
         gaps = np.concatenate([b[name] - a[name] for a, b in zip(*drawn, strict=True)])
         difference = second_value - first_value
-        interval = intervals.percentile(gaps) if np.isfinite(difference) else None
+        found = intervals.figure(difference, intervals.percentile(gaps) if np.isfinite(difference) else None)
         result[name] = {
-            "first": _plain(first_value),
-            "second": _plain(second_value),
-            "difference": _plain(difference),
-            "interval": None if interval is None else list(interval),
+            "first": first_value if np.isfinite(first_value) else None,
+            "second": second_value if np.isfinite(second_value) else None,
+            "difference": found["value"],
+            "interval": found["interval"],
         }
     if 0 < one.labels.sum() < len(one):
-        result["auc"]["delong_p_value"] = _plain(intervals.delong_test(one.margins, two.margins, one.labels)[2])
+        p_value = intervals.delong_test(one.margins, two.margins, one.labels)[2]
+        result["auc"]["delong_p_value"] = p_value if np.isfinite(p_value) else None
     right = [(p >= threshold) == (one.labels == 1) for _, p, threshold in sides]
     result["mcnemar"] = {"all": mcnemar(*right)}
     for label, name in enumerate(("normal", "pneumonia")):
@@ -172,9 +169,7 @@ def compare(
 
 def _statistics(scores: Scores, probability: np.ndarray, threshold: float, weights: np.ndarray) -> dict:
     """Each statistic under weights (B, N) -> (B,)."""
-    called, sick = probability >= threshold, scores.labels == 1
-    member = np.stack([called & sick, ~called & sick, ~called & ~sick, called & ~sick], axis=1).astype(float)
-    rate = rates(*(weights @ member).T)
+    rate = rates(*(weights @ cells(probability, scores.labels, threshold)).T)
     return {
         "auc": intervals.weighted_auc(scores.margins, scores.labels, weights),
         "average_precision": intervals.weighted_average_precision(scores.margins, scores.labels, weights),

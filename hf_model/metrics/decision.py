@@ -13,8 +13,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from hf_model import wording
 from hf_model.config import DEFAULT_THRESHOLD, LABELS, NORMAL, PNEUMONIA, SCHEMA_VERSION
 
+FILE_NAME = "decision.json"
+LIKELY, NOT_LIKELY, REFER = "PNEUMONIA LIKELY", "PNEUMONIA NOT LIKELY", "REFER TO A RADIOLOGIST"
 POINT_NAMES = ("default", "rule_out", "rule_in")
 MAX_THRESHOLD = 1.00001
 """Exclusive. A specificity point may lie a rounding step above 1, where nothing is called pneumonia any more."""
@@ -46,96 +49,20 @@ class OperatingPoint:
     lower_bound: float | None = None
     unit: str = "one picture per patient"
 
-    @property
-    def guaranteed(self) -> bool:
-        """True if a threshold with its bound was found."""
-        return self.threshold is not None
-
     def describe(self) -> str:
         """One sentence for a person: what is guaranteed, or what is missing."""
-        percent, confidence = f"{100 * self.target:g} %", f"{100 * self.confidence:g} %"
+        target, confidence = wording.setting(self.target), wording.setting(self.confidence)
         who = "with pneumonia" if self.kind == "sensitivity" else "without pneumonia"
         if self.threshold is None:
             return (
-                f"No threshold: {self.kind} of {percent} with {confidence} confidence needs at least "
+                f"No threshold: {self.kind} of {target} with {confidence} confidence needs at least "
                 f"{self.patients_needed} patients {who} and not one error; there were {self.patients}."
             )
         return (
-            f"Threshold {self.threshold:.4f}: {self.kind} at least {percent} with {confidence} confidence "
+            f"Threshold {self.threshold:.4f}: {self.kind} at least {target} with {confidence} confidence "
             f"({self.errors} of {self.patients} calibration patients {who} on the wrong side, "
-            f"{self.allowed_errors} allowed; exact lower bound {100 * self.lower_bound:.1f} %)."
+            f"{self.allowed_errors} allowed; exact lower bound {wording.percent(self.lower_bound)})."
         )
-
-
-def parse_point(name: str, content: Any, source: str) -> OperatingPoint:
-    """Validate one entry of ``points``; ``source`` names the file in the DecisionError that bad content raises."""
-    where = f"points.{name}"
-    require(name in POINT_NAMES, source, where, f"one of {POINT_NAMES}", name)
-    require(isinstance(content, Mapping), source, where, "a JSON object", content)
-    values = {key.name: content[key.name] for key in fields(OperatingPoint) if key.name in content}
-    required = {"kind", "target", "confidence", "threshold", "patients", "patients_needed"}
-    require(required <= values.keys(), source, where, f"with {sorted(required)}", sorted(values))
-    require(values["kind"] in ("sensitivity", "specificity"), source, f"{where}.kind", "a rate", values["kind"])
-    for key in ("target", "confidence"):
-        number(values[key], source, f"{where}.{key}", 0.0, 1.0)
-    if values["threshold"] is not None:
-        threshold = number(values["threshold"], source, f"{where}.threshold", -math.ulp(0.0), MAX_THRESHOLD)
-        bounded = all(values.get(key) is not None for key in ("errors", "allowed_errors", "lower_bound"))
-        require(bounded, source, where, "with errors, allowed_errors and lower_bound", dict(values))
-        values["threshold"] = threshold
-    for key in ("patients", "patients_needed", "errors", "allowed_errors"):
-        value = values.get(key)
-        count = type(value) is int and value >= 0
-        require(count or (value is None and key.endswith("errors")), source, f"{where}.{key}", "a count", value)
-    return OperatingPoint(**{**values, "name": name})
-
-
-def number(value: Any, source: str, name: str, low: float, high: float) -> float:
-    """``value`` as a float if it is a number strictly between the limits; else DecisionError."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
-    require(fits, source, name, f"a number between {low:g} and {high:g}", value)
-    return float(value)
-
-
-def require(condition: bool, source: str, name: str, expected: Any, found: Any) -> None:
-    """Raise DecisionError naming the file ``source``, the entry, what was expected and what was found."""
-    if not condition:
-        raise DecisionError(f"{source}: {name} should be {expected}, but is {found!r}. Refit or restore the file.")
-
-
-__all__ = ["LIKELY", "NOT_LIKELY", "REFER", "Decision", "DecisionError", "OperatingPoint", "posterior", "sigmoid"]
-
-FILE_NAME = "decision.json"
-LIKELY, NOT_LIKELY, REFER = "PNEUMONIA LIKELY", "PNEUMONIA NOT LIKELY", "REFER TO A RADIOLOGIST"
-
-
-def sigmoid(log_odds: float) -> float:
-    """Logistic function without overflow: any finite log-odds -> [0, 1]."""
-    if log_odds >= 0:
-        return 1.0 / (1.0 + math.exp(-log_odds))
-    odds = math.exp(log_odds)
-    return odds / (1.0 + odds)
-
-
-def posterior(probability: float, pretest: float, prevalence: float) -> float:
-    """Move a probability that is calibrated at ``prevalence`` to the pre-test probability ``pretest``.
-
-    Bayes on the log-odds: the evidence of the picture stays, the prior changes (Saerens et al., Neural Computation
-    2002, for two classes). ``probability`` is in [0, 1]; ``pretest`` and ``prevalence`` are strictly between 0 and 1.
-    Raises ValueError otherwise.
-    """
-    if not 0.0 <= probability <= 1.0:
-        raise ValueError(f"probability must be between 0 and 1, not {probability!r}.")
-    for name, value in (("pre-test probability", pretest), ("prevalence", prevalence)):
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"The {name} must be strictly between 0 and 1, not {value!r}.")
-    if probability in (0.0, 1.0):
-        return probability
-    return sigmoid(_logit(probability) + _logit(pretest) - _logit(prevalence))
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability) - math.log1p(-probability)
 
 
 @dataclass(frozen=True)
@@ -271,3 +198,68 @@ class Decision:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DecisionError(f"{path} is not JSON ({error}). Copy it again or refit it.") from error
         return cls.from_dict(content, str(path))
+
+
+def sigmoid(log_odds: float) -> float:
+    """Logistic function without overflow: any finite log-odds -> [0, 1]."""
+    if log_odds >= 0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    odds = math.exp(log_odds)
+    return odds / (1.0 + odds)
+
+
+def posterior(probability: float, pretest: float, prevalence: float) -> float:
+    """Move a probability that is calibrated at ``prevalence`` to the pre-test probability ``pretest``.
+
+    Bayes on the log-odds: the evidence of the picture stays, the prior changes (Saerens et al., Neural Computation
+    2002, for two classes). ``probability`` is in [0, 1]; ``pretest`` and ``prevalence`` are strictly between 0 and 1.
+    Raises ValueError otherwise.
+    """
+    if not 0.0 <= probability <= 1.0:
+        raise ValueError(f"probability must be between 0 and 1, not {probability!r}.")
+    for name, value in (("pre-test probability", pretest), ("prevalence", prevalence)):
+        if not 0.0 < value < 1.0:
+            raise ValueError(f"The {name} must be strictly between 0 and 1, not {value!r}.")
+    if probability in (0.0, 1.0):
+        return probability
+    return sigmoid(_logit(probability) + _logit(pretest) - _logit(prevalence))
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)
+
+
+def parse_point(name: str, content: Any, source: str) -> OperatingPoint:
+    """Validate one entry of ``points``; ``source`` names the file in the DecisionError that bad content raises."""
+    where = f"points.{name}"
+    require(name in POINT_NAMES, source, where, f"one of {POINT_NAMES}", name)
+    require(isinstance(content, Mapping), source, where, "a JSON object", content)
+    values = {key.name: content[key.name] for key in fields(OperatingPoint) if key.name in content}
+    required = {"kind", "target", "confidence", "threshold", "patients", "patients_needed"}
+    require(required <= values.keys(), source, where, f"with {sorted(required)}", sorted(values))
+    require(values["kind"] in ("sensitivity", "specificity"), source, f"{where}.kind", "a rate", values["kind"])
+    for key in ("target", "confidence"):
+        number(values[key], source, f"{where}.{key}", 0.0, 1.0)
+    if values["threshold"] is not None:
+        threshold = number(values["threshold"], source, f"{where}.threshold", -math.ulp(0.0), MAX_THRESHOLD)
+        bounded = all(values.get(key) is not None for key in ("errors", "allowed_errors", "lower_bound"))
+        require(bounded, source, where, "with errors, allowed_errors and lower_bound", dict(values))
+        values["threshold"] = threshold
+    for key in ("patients", "patients_needed", "errors", "allowed_errors"):
+        value = values.get(key)
+        count = type(value) is int and value >= 0
+        require(count or (value is None and key.endswith("errors")), source, f"{where}.{key}", "a count", value)
+    return OperatingPoint(**{**values, "name": name})
+
+
+def number(value: Any, source: str, name: str, low: float, high: float) -> float:
+    """``value`` as a float if it is a number strictly between the limits; else DecisionError."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
+    require(fits, source, name, f"a number between {low:g} and {high:g}", value)
+    return float(value)
+
+
+def require(condition: bool, source: str, name: str, expected: Any, found: Any) -> None:
+    """Raise DecisionError naming the file ``source``, the entry, what was expected and what was found."""
+    if not condition:
+        raise DecisionError(f"{source}: {name} should be {expected}, but is {found!r}. Refit or restore the file.")

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from hf_model.metrics.calibration import fit_temperature
+from hf_model.metrics.calibration import fit_temperature, probability_of
 from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.metrics.intervals import clopper_pearson
-from hf_model.metrics.operating_point import exact_lower_bound, patient_values
-from hf_model.metrics.record import probability_of
+from hf_model.metrics.operating_point import exact_lower_bound, one_per_patient
 from hf_model.metrics.scores import Scores
 
 HOLDS, BROKEN, OPEN = "holds", "broken", "open"
@@ -30,7 +29,7 @@ def check_guarantees(scores: Scores, decision: Decision, *, seed: int = 0) -> di
         member = scores.labels == (1 if point.kind == "sensitivity" else 0)
         if point.threshold is None or not member.any():
             continue
-        values = patient_values(probability[member], scores.patient_codes[member], kind=point.kind, seed=seed)
+        values = one_per_patient(probability[member], scores.patient_codes[member], seed=seed)
         wrong = values < point.threshold if point.kind == "sensitivity" else values >= point.threshold
         result[name] = _verdict(point, int(wrong.sum()), len(values))
     return result

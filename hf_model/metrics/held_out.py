@@ -1,7 +1,7 @@
 """How often the model is right at any threshold: counted on the held-out pictures that the checkpoint carries.
 
 The stored scores of the test split (``held_out_file``) hold the two logits and the label of every held-out picture, so
-a threshold that nobody evaluated beforehand can be counted at once. Standard library only: 624 rows need no numpy.
+a threshold that nobody evaluated beforehand can be counted at once. No SciPy, because serving imports this module.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from hf_model.config import PNEUMONIA
 from hf_model.metrics.decision import Decision
-
-Z = NormalDist().inv_cdf(0.975)
+from hf_model.metrics.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,7 @@ class Rate:
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper end, 0 to 1; exactly 0 and 1 where nothing and where everything is a hit."""
-        n, share = self.total, self.value
-        centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-        half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-        return (0.0 if self.hits == 0 else centre - half), (1.0 if self.hits == n else centre + half)
+        return wilson(self.hits, self.total)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,31 @@
 """Confidence intervals: Wilson and Clopper-Pearson for rates, DeLong for AUC, cluster bootstrap for everything else.
 
-All vectorised; nothing here knows of models or pictures.
+All vectorised; nothing here knows of models or pictures. Serving imports this module for Wilson's interval, so SciPy is
+imported only where it is needed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
-from scipy.stats import beta, norm, rankdata
 
 Interval = tuple[float, float]
+NORMAL = NormalDist()
+
+
+def figure(value: float, interval: Interval | None) -> dict[str, Any]:
+    """A figure as metrics.json holds it: ``{"value", "interval"}``, each None where it is undefined."""
+    defined = interval is not None and bool(np.isfinite(interval).all())
+    return {"value": float(value) if np.isfinite(value) else None, "interval": list(interval) if defined else None}
+
+
+def proportion(successes: int, trials: int) -> dict[str, Any]:
+    """A rate as metrics.json holds it, with Wilson's 95 % interval; both None where there are no trials."""
+    return figure(successes / trials, wilson(successes, trials)) if trials else figure(np.nan, None)
 
 
 def wilson(successes: np.ndarray | int, trials: np.ndarray | int, confidence: float = 0.95) -> tuple:
@@ -19,7 +34,7 @@ def wilson(successes: np.ndarray | int, trials: np.ndarray | int, confidence: fl
     NaN where there are no trials.
     """
     successes, trials = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
-    z2 = norm.ppf(0.5 + confidence / 2) ** 2
+    z2 = NORMAL.inv_cdf(0.5 + confidence / 2) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = (successes + z2 / 2) / (trials + z2)
         half = np.sqrt(z2 * (successes * (trials - successes) / trials + z2 / 4)) / (trials + z2)
@@ -31,6 +46,8 @@ def wilson(successes: np.ndarray | int, trials: np.ndarray | int, confidence: fl
 
 def clopper_pearson(successes: np.ndarray | int, trials: np.ndarray | int, confidence: float = 0.95) -> tuple:
     """Exact interval (Clopper and Pearson 1934), two-sided: counts, scalars or arrays -> (low, high), in [0, 1]."""
+    from scipy.stats import beta
+
     successes, trials = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
     tail, none = (1 - confidence) / 2, np.where(trials > 0, 0.0, np.nan)
     low = np.where(successes == 0, none, beta.ppf(tail, successes, trials - successes + 1))
@@ -44,6 +61,8 @@ def auc_components(score: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
     Returns the AUC, V10 (for every positive: share of negatives below) and V01 (for every negative: share of
     positives above). ValueError without both classes.
     """
+    from scipy.stats import rankdata
+
     score, positive = np.asarray(score, dtype=float), np.asarray(labels) == 1
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
@@ -67,7 +86,7 @@ def delong(score: np.ndarray, labels: np.ndarray, confidence: float = 0.95) -> t
     if auc in (0.0, 1.0):
         edge = ((1 - confidence) / 2) ** (1 / min(len(above), len(below)))
         return auc, ((edge, 1.0) if auc else (0.0, 1.0 - edge)), error
-    half = norm.ppf(0.5 + confidence / 2) * error / (auc * (1 - auc))
+    half = NORMAL.inv_cdf(0.5 + confidence / 2) * error / (auc * (1 - auc))
     centre = np.log(auc / (1 - auc))
     return auc, tuple(float(1 / (1 + np.exp(-(centre + sign * half)))) for sign in (-1, 1)), error
 
@@ -78,7 +97,7 @@ def delong_test(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> tu
     parts = (above_2 - above_1, below_2 - below_1)
     error = float(np.sqrt(sum(np.var(part, ddof=1) / len(part) for part in parts)))
     difference = auc_2 - auc_1
-    p_value = float(2 * norm.sf(abs(difference) / error)) if error else float(difference == 0)
+    p_value = math.erfc(abs(difference) / error / math.sqrt(2)) if error else float(difference == 0)
     return difference, error, p_value
 
 

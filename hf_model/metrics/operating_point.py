@@ -7,17 +7,11 @@ with more errors than allowed, and every threshold in between may be tried at no
 statistic of the scores. That makes it exact for any distribution, and temperature and bias fitted on the same
 pictures do no harm, because they leave the order of the scores as it is.
 
-What a patient's several pictures count for (``unit``):
-
-- ``"one"`` (default): one picture of each patient, drawn by the seed. Patients are independent, so the number of
-  errors is binomial and the guarantee is exact, for the sensitivity on one picture of a new patient: what a user has.
-- ``"any"``: a patient counts as an error if any of the pictures is. Exact for "all pictures of a patient right", so
-  conservative for one picture; needs no draw.
-- ``"pictures"``: as if pictures were independent. Not valid where a patient has several; there to show the difference.
-
-It matters: tests/evaluation simulate 1,000 calibration sets of 200 patients, half of them with one picture and half
-with eight. The true sensitivity is below the target in 2.5 % of the sets with "one", never with "any", and in 10 to
-18 % with "pictures" when the pictures of a patient resemble each other a little or much.
+The unit is the patient: of several pictures of a patient one is drawn at random, so errors are independent and their
+number is binomial. The guarantee is exact, for the sensitivity on one picture of a new patient: what a user has. It
+matters: tests/metrics/test_operating_point.py simulates 1,000 calibration sets of 200 patients, half of them with one
+picture and half with eight. The true sensitivity is below the target in 2.5 % of the sets; if pictures counted as
+independent, it would be in 10 to 18 %, when the pictures of a patient resemble each other a little or much.
 
 Each point's confidence is its own; nothing is claimed about all three holding at once.
 """
@@ -34,11 +28,8 @@ from hf_model.metrics.calibration import fit_calibration, probabilities
 from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.metrics.scores import Scores
 
-UNITS = {
-    "one": "one picture per patient, drawn at random",
-    "any": "patient, in error if any picture is",
-    "pictures": "picture (not valid when patients have several)",
-}
+UNIT = "one picture per patient, drawn at random"
+"""What is counted, as ``decision.json`` says it."""
 DECIMALS = 6
 """Thresholds are rounded to the safe side, so that a last-bit difference between engines changes no decision."""
 
@@ -70,34 +61,16 @@ def exact_lower_bound(errors: int, patients: int, confidence: float = 0.95) -> f
     return 0.0 if errors == patients else float(beta.ppf(1.0 - confidence, patients - errors, errors + 1))
 
 
-def patient_values(
-    values: np.ndarray, codes: np.ndarray, *, unit: str = "one", kind: str = "sensitivity", seed: int = 0
-) -> np.ndarray:
-    """The score that stands for each patient: values (N,) and patient codes (N,) of one class -> (patients,).
-
-    ``kind`` "sensitivity" takes the lowest score for unit "any" (the one missed first), "specificity" the highest.
-    """
-    if unit not in UNITS:
-        raise ValueError(f"unit should be one of {', '.join(UNITS)}, not {unit!r}.")
-    if unit == "pictures":
-        return np.asarray(values)
-    if unit == "one":
-        shuffled = np.random.default_rng(seed).permutation(len(values))
-        return values[shuffled[np.unique(codes[shuffled], return_index=True)[1]]]
-    order = np.argsort(values if kind == "sensitivity" else -values, kind="stable")
-    return values[order[np.unique(codes[order], return_index=True)[1]]]
+def one_per_patient(values: np.ndarray, codes: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """The score of one picture of each patient, drawn at random: values (N,) and patient codes (N,) -> (patients,)."""
+    shuffled = np.random.default_rng(seed).permutation(len(values))
+    return values[shuffled[np.unique(codes[shuffled], return_index=True)[1]]]
 
 
 def fit_point(
-    name: str,
-    values: np.ndarray,
-    *,
-    kind: str = "sensitivity",
-    target: float = 0.95,
-    confidence: float = 0.95,
-    unit: str = "one",
+    name: str, values: np.ndarray, *, kind: str = "sensitivity", target: float = 0.95, confidence: float = 0.95
 ) -> OperatingPoint:
-    """The operating point on the scores of one class, one probability per patient (P,), from :func:`patient_values`.
+    """The operating point on the scores of one class, one probability per patient (P,): :func:`one_per_patient`.
 
     Kind "sensitivity": pneumonia scores, the highest threshold; "specificity": normal scores, the lowest threshold.
     With too few patients the threshold is None.
@@ -106,7 +79,7 @@ def fit_point(
     count = len(values)
     allowed = allowed_errors(count, target, confidence)
     base = {"name": name, "kind": kind, "target": target, "confidence": confidence, "patients": count}
-    base |= {"patients_needed": patients_needed(target, confidence), "unit": UNITS[unit]}
+    base |= {"patients_needed": patients_needed(target, confidence), "unit": UNIT}
     if allowed is None:
         return OperatingPoint(threshold=None, **base)
     if kind == "sensitivity":
@@ -129,7 +102,6 @@ def fit_decision(
     confidence: float = 0.95,
     rule_out_sensitivity: float = 0.99,
     rule_in_specificity: float = 0.95,
-    unit: str = "one",
     seed: int = 0,
     provenance: dict[str, Any] | None = None,
 ) -> Decision:
@@ -148,14 +120,14 @@ def fit_decision(
     points = {}
     for name, (kind, target) in wanted.items():
         members = scores.labels == (1 if kind == "sensitivity" else 0)
-        values = patient_values(probability[members], scores.patient_codes[members], unit=unit, kind=kind, seed=seed)
-        points[name] = fit_point(name, values, kind=kind, target=target, confidence=confidence, unit=unit)
+        values = one_per_patient(probability[members], scores.patient_codes[members], seed=seed)
+        points[name] = fit_point(name, values, kind=kind, target=target, confidence=confidence)
     counts = {
         "pictures": len(scores),
         "patients": scores.patient_count,
         "normal": int(np.sum(scores.labels == 0)),
         "pneumonia": int(np.sum(scores.labels == 1)),
-        "unit": UNITS[unit],
+        "unit": UNIT,
         "seed": seed,
         "temperature_at_limit": fit.at_limit,
         "cross_validated_log_loss": fit.cross_validated_loss,

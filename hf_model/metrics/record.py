@@ -9,15 +9,26 @@ import numpy as np
 from hf_model.config import DEFAULT_THRESHOLD
 from hf_model.metrics import calibration, intervals
 from hf_model.metrics.decision import Decision, sigmoid
+from hf_model.metrics.guarantees import check_guarantees, score_shift
 from hf_model.metrics.prevalence import likelihood_ratios
+from hf_model.metrics.rates import cells, confusion, rates
 from hf_model.metrics.scores import Scores
+from hf_model.metrics.subgroups import aetiology_column, subgroup_table
 
 REPLICATES = 2000
 
 
-def probability_of(scores: Scores, decision: Decision) -> np.ndarray:
-    """Calibrated probabilities of pneumonia, float64 (N,)."""
-    return calibration.probabilities(scores.logits, decision.temperature, decision.bias)
+def full_record(scores: Scores, decision: Decision, calibration_scores: Scores | None) -> dict[str, Any]:
+    """What metrics.json holds of one rendering of the test split.
+
+    The evaluation record with "subgroups", "guarantees" (does each promise hold here) and "shift".
+    ``calibration_scores`` are those that the decision was fitted on; without them "shift" is None.
+    """
+    return evaluation_record(scores, decision) | {
+        "subgroups": subgroup_table(scores, decision, aetiology_column(scores)),
+        "guarantees": check_guarantees(scores, decision),
+        "shift": None if calibration_scores is None else score_shift(calibration_scores, scores, decision),
+    }
 
 
 def evaluation_record(
@@ -33,12 +44,12 @@ def evaluation_record(
     """
     if not len(scores):
         raise ValueError("There are no pictures to evaluate.")
-    probability, labels = probability_of(scores, decision), scores.labels
+    probability, labels = calibration.probability_of(scores, decision), scores.labels
     thresholds = _thresholds(decision)
     drawn = _replicates(
-        probability, scores, [value for value in thresholds.values() if value is not None], seed, replicates
+        probability, scores, [each for each in thresholds.values() if each is not None], seed, replicates
     )
-    both = 0 < labels.sum() < len(labels)
+    precision = intervals.weighted_average_precision(scores.margins, labels, np.ones((1, len(scores))))[0]
     return {
         "n": len(scores),
         "patients": scores.patient_count,
@@ -47,8 +58,8 @@ def evaluation_record(
         "prevalence": float(labels.mean()),
         "loss": float(calibration.log_loss(scores.margins, labels, decision.temperature, decision.bias).mean()),
         "uncalibrated_loss": float(calibration.log_loss(scores.margins, labels).mean()),
-        "auc": _auc(scores, drawn["auc"]) if both else {"value": None, "interval": None},
-        "average_precision": _average_precision(scores, drawn["average_precision"]),
+        "auc": _auc(scores, drawn["auc"]),
+        "average_precision": _bootstrapped(precision, drawn["average_precision"]),
         "brier": calibration.brier_score(probability, labels),
         "ece": calibration.calibration_errors(probability, labels, seed=seed),
         "mean_probability": float(probability.mean()),
@@ -70,80 +81,46 @@ def _thresholds(decision: Decision) -> dict[str, float | None]:
     return {str(DEFAULT_THRESHOLD): DEFAULT_THRESHOLD, **argmax, **points, "default": decision.threshold}
 
 
-def _auc(scores: Scores, replicates: np.ndarray) -> dict[str, Any]:
-    value, interval, _ = intervals.delong(scores.margins, scores.labels)
-    cluster = intervals.percentile(replicates)
-    return {
-        "value": value,
-        "interval": list(interval) if np.isfinite(interval).all() else None,  # a class of one picture has no spread
-        "method": "DeLong, logit scale, 95 %",
-        "cluster_interval": None if cluster is None else list(cluster),
-    }
-
-
-def _average_precision(scores: Scores, replicates: np.ndarray) -> dict[str, Any]:
-    ones = np.ones((1, len(scores)))
-    return _figure(intervals.weighted_average_precision(scores.margins, scores.labels, ones)[0], replicates)
-
-
-def _figure(value: float, replicates: np.ndarray) -> dict[str, Any]:
-    """A value with its cluster-bootstrap percentiles; None where undefined."""
-    interval = intervals.percentile(replicates) if np.isfinite(value) else None
-    return {"value": _plain(value), "interval": None if interval is None else list(interval)}
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def rates(tp: np.ndarray, fn: np.ndarray, tn: np.ndarray, fp: np.ndarray) -> dict[str, np.ndarray]:
-    """All rates of a confusion matrix, elementwise on counts or weights; NaN where a denominator is zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
-        return {
-            "accuracy": (tp + tn) / (tp + fn + tn + fp),
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "ppv": tp / (tp + fp),
-            "npv": tn / (tn + fn),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-        }
-
-
-def confusion(probability: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, int]:
-    """Counts {"tn", "fp", "fn", "tp"}; PNEUMONIA at and above the threshold."""
-    called, sick = np.asarray(probability) >= threshold, np.asarray(labels) == 1
-    cells = {"tn": ~called & ~sick, "fp": called & ~sick, "fn": ~called & sick, "tp": called & sick}
-    return {name: int(cell.sum()) for name, cell in cells.items()}
-
-
 def _replicates(
     probability: np.ndarray, scores: Scores, thresholds: list[float], seed: int, replicates: int
 ) -> dict[str, Any]:
     """Every statistic on every cluster-bootstrap replicate, from one pass over the weights."""
-    labels, sick = scores.labels, scores.labels == 1
     parts: dict[str, list] = {"auc": [], "average_precision": []}
-    cells: dict[float, list] = {threshold: [] for threshold in thresholds}
+    members = {threshold: cells(probability, scores.labels, threshold) for threshold in thresholds}
+    counts: dict[float, list] = {threshold: [] for threshold in thresholds}
     for weights in intervals.cluster_weights(scores.patient_codes, replicates=replicates, seed=seed):
-        parts["auc"].append(intervals.weighted_auc(scores.margins, labels, weights))
-        parts["average_precision"].append(intervals.weighted_average_precision(scores.margins, labels, weights))
-        for threshold in cells:
-            called = probability >= threshold
-            member = np.stack([called & sick, ~called & sick, ~called & ~sick, called & ~sick], axis=1)
-            cells[threshold].append(weights @ member.astype(float))
+        parts["auc"].append(intervals.weighted_auc(scores.margins, scores.labels, weights))
+        parts["average_precision"].append(intervals.weighted_average_precision(scores.margins, scores.labels, weights))
+        for threshold, member in members.items():
+            counts[threshold].append(weights @ member)
     drawn: dict[str, Any] = {name: np.concatenate(values) for name, values in parts.items()}
-    drawn["rates"] = {threshold: rates(*np.concatenate(values).T) for threshold, values in cells.items()}
+    drawn["rates"] = {threshold: rates(*np.concatenate(values).T) for threshold, values in counts.items()}
     return drawn
+
+
+def _bootstrapped(value: float, replicates: np.ndarray) -> dict[str, Any]:
+    """A value with its cluster-bootstrap percentiles; None where undefined."""
+    return intervals.figure(value, intervals.percentile(replicates) if np.isfinite(value) else None)
+
+
+def _auc(scores: Scores, replicates: np.ndarray) -> dict[str, Any]:
+    if not 0 < scores.labels.sum() < len(scores):
+        return intervals.figure(np.nan, None)
+    value, interval, _ = intervals.delong(scores.margins, scores.labels)
+    return {
+        **intervals.figure(value, interval),  # a class of one picture has no spread
+        "method": "DeLong, logit scale, 95 %",
+        "cluster_interval": _bootstrapped(value, replicates)["interval"],
+    }
 
 
 def _point(
     probability: np.ndarray, labels: np.ndarray, threshold: float, drawn: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Figures at one threshold."""
+    """Figures at one threshold; ``drawn`` are the rates of every replicate there."""
     counts = confusion(probability, labels, threshold)
-    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
-    value = {name: float(rate) for name, rate in rates(*(np.array(float(x)) for x in (tp, fn, tn, fp))).items()}
+    tn, fp, fn, tp = counts.values()
+    value = rates(tp, fn, tn, fp)
     record: dict[str, Any] = {"threshold": float(threshold), "confusion": counts}
     trials = {
         "accuracy": (tp + tn, len(labels)),
@@ -153,11 +130,10 @@ def _point(
         "npv": (tn, tn + fn),
     }
     for name, (successes, total) in trials.items():
-        cluster = _figure(value[name], drawn[name])["interval"]
-        interval = list(intervals.wilson(successes, total)) if total else None
-        record[name] = {"value": _plain(value[name]), "interval": interval, "cluster_interval": cluster}
+        clustered = _bootstrapped(value[name], drawn[name])["interval"]
+        record[name] = intervals.proportion(successes, total) | {"cluster_interval": clustered}
     for name in ("f1", "balanced_accuracy"):
-        record[name] = _figure(value[name], drawn[name])
+        record[name] = _bootstrapped(value[name], drawn[name])
     record["precision"], record["recall"] = record["ppv"]["value"], record["sensitivity"]["value"]
     if tp + fn and tn + fp:
         record |= likelihood_ratios(tp, fn, tn, fp)

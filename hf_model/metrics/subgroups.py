@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hf_model.metrics import intervals
+from hf_model.metrics.calibration import probability_of
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.record import confusion, probability_of
+from hf_model.metrics.rates import confusion
 from hf_model.metrics.scores import Scores
 
 MOST_GROUPS = 8
@@ -94,13 +95,10 @@ def _group(scores: Scores, probability: np.ndarray, member: np.ndarray, decision
     against = member if record["normal"] else member | (scores.labels == 0)
     if record["pneumonia"] and np.any(scores.labels[against] == 0):
         value, interval, _ = intervals.delong(scores.margins[against], scores.labels[against])
-        # a class of one picture has no spread
-        record["auc"] = {"value": value, "interval": list(interval) if np.isfinite(interval).all() else None}
+        record["auc"] = intervals.figure(value, interval)  # a class of one picture has no spread
         record["auc_against"] = "its own normal" if record["normal"] else "all normal"
     return record
 
 
 def _rate(successes: int, trials: int) -> dict[str, Any] | None:
-    if not trials:
-        return None
-    return {"value": successes / trials, "interval": list(intervals.wilson(successes, trials))}
+    return intervals.proportion(successes, trials) if trials else None

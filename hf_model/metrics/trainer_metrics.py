@@ -16,7 +16,7 @@ import numpy as np
 from hf_model.config import DEFAULT_THRESHOLD
 from hf_model.metrics.calibration import log_loss, probabilities
 from hf_model.metrics.intervals import auc_components, weighted_average_precision
-from hf_model.metrics.record import confusion, rates
+from hf_model.metrics.rates import confusion, rates
 
 _DESCRIPTION = "Two-class figures of a pneumonia classifier from its logits (normal, pneumonia)."
 _INPUTS = """
@@ -51,19 +51,12 @@ def classification_figures(
     """The figures of :class:`PneumoniaMetric` from logits (N, 2) and labels (N,), without ``evaluate``'s table."""
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     margins, counts = logits[:, 1] - logits[:, 0], confusion(probabilities(logits), labels, threshold)
-    value = {
-        name: float(np.nan_to_num(rate))
-        for name, rate in rates(*(np.array(float(counts[key])) for key in ("tp", "fn", "tn", "fp"))).items()
-    }
+    value = {name: float(np.nan_to_num(rate)) for name, rate in rates(**counts).items()}
     result: dict[str, float | int] = {
         "loss": float(log_loss(margins, labels).mean()),
-        "accuracy": value["accuracy"],
         "precision": value["ppv"],
         "recall": value["sensitivity"],
-        "sensitivity": value["sensitivity"],
-        "specificity": value["specificity"],
-        "f1": value["f1"],
-        "balanced_accuracy": value["balanced_accuracy"],
+        **{name: value[name] for name in ("accuracy", "sensitivity", "specificity", "f1", "balanced_accuracy")},
     }
     if 0 < labels.sum() < len(labels):
         result["roc_auc"] = auc_components(margins, labels)[0]

@@ -1,4 +1,4 @@
-"""The one door through which every base checkpoint comes: by name, Hub id or folder."""
+"""Load a base checkpoint for fine-tuning: by name, Hub id or folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from hf_model.config import BASELINE, ID2LABEL, LABEL2ID
-from hf_model.modeling.freezing import ModelError, head_of, mend_batch_norm
-from hf_model.modeling.heads import PLAIN, check_head, mend_head_norms
-from hf_model.modeling.lite import PROCESSOR as LITE0_PROCESSOR
-from hf_model.modeling.lite import bypass_neutral_gates, load_lite0
+from hf_model.modeling import lite
+from hf_model.modeling.freezing import ModelError, head_of, set_batch_norm_momentum
+from hf_model.modeling.heads import PLAIN, check_head, set_head_norm_momentum
 from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification, baseline_cnn, with_head, without_head
 from hf_model.radiograph.preprocess import Preprocessing
 
-NAMED = {f"efficientnet-b{i}": f"google/efficientnet-b{i}" for i in range(8)}
-NAMED["mobilenet-v2"] = "google/mobilenet_v2_1.0_224"
-LITE0 = "efficientnet-lite0"
+HUB_IDS = {f"efficientnet-b{i}": f"google/efficientnet-b{i}" for i in range(8)}
+HUB_IDS["mobilenet-v2"] = "google/mobilenet_v2_1.0_224"
+NAMES = (*lite.VARIANTS, *HUB_IDS)
+"""Base checkpoints with ImageNet weights that have a short name."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ def load_base_model(
     token: str | None = None,
     head: str | None = None,
 ) -> BaseModel:
-    """Load a base checkpoint with a two-label head, its BatchNorm momentum mended and its preprocessing made explicit.
+    """Load a base checkpoint with a two-label head, BatchNorm momentum of PyTorch's meaning and explicit preprocessing.
 
     Args:
         name: ``efficientnet-lite0`` (needs no network), ``efficientnet-b0`` to ``-b7``, ``mobilenet-v2``, the Hub id of
@@ -48,25 +48,24 @@ def load_base_model(
         dropout: before the head; None leaves the checkpoint's own.
         image_size: pixels a side; None for the checkpoint's own.
         token: for a private Hub checkpoint.
-        head: a name of ``heads.HEADS`` to put a fresh one on; None or ``plain`` for the base's own linear one.
+        head: a name of ``heads.HEADS`` for a fresh head; None or ``plain`` for the base's own linear one.
 
     Raises:
-        ModelError: nothing there, a model that cannot be used, or a head that cannot be had.
+        ModelError: no such checkpoint, a model that cannot be used, or a head that does not fit it.
     """
     if dropout is not None and (name == BASELINE or check_head(head or PLAIN) != PLAIN):
         raise ModelError("--dropout belongs to the plain head: a named head has its own.")
     labels = {"num_labels": 2, "id2label": dict(ID2LABEL), "label2id": dict(LABEL2ID)}
-    if name == LITE0:
-        size = image_size or 224
-        model = load_lite0(**labels, image_size=size, **({} if dropout is None else {"dropout_rate": dropout}))
-        processor, hub_id = dict(LITE0_PROCESSOR), None
+    hub_id, processor = None, lite.PROCESSOR
+    if name in lite.VARIANTS:
+        model = lite.load_lite(name, **labels, **({} if dropout is None else {"dropout_rate": dropout}))
     elif name == BASELINE:
-        model, processor, hub_id = baseline_cnn(head, image_size), dict(LITE0_PROCESSOR), None
+        model = baseline_cnn(head, image_size)
     else:
-        hub_id = None if Path(name).expanduser().is_dir() else NAMED.get(name, name)
+        hub_id = None if Path(name).expanduser().is_dir() else HUB_IDS.get(name, name)
         model, processor = _from_pretrained(hub_id or str(Path(name).expanduser()), labels, dropout, token)
-    bypass_neutral_gates(model)
-    mend_batch_norm(model)
+    lite.bypass_neutral_squeeze_excite(model)
+    set_batch_norm_momentum(model)
     preprocessing = _preprocessing(processor, image_size or _own_size(model, processor), name)
     model = _with_own_head(model, head, dropout)
     head_of(model)
@@ -75,13 +74,13 @@ def load_base_model(
 
 
 def _with_own_head(model: nn.Module, head: str | None, dropout: float | None) -> nn.Module:
-    """The head that was asked for, unless the model has it; a linear one stays a plain transformers model's."""
+    """The model with the head that was asked for; one with a linear head stays a model of transformers alone."""
     if isinstance(model, ChestXrayForImageClassification):
         if head == PLAIN:
             return without_head(model, dropout)
         if head not in (None, model.config.chest_xray_head):
             model = with_head(model, head)
-        mend_head_norms(model.classifier)
+        set_head_norm_momentum(model.classifier)
         return model
     return model if head in (None, PLAIN) else with_head(model, head)
 
@@ -102,13 +101,13 @@ def _from_pretrained(
     except (OSError, ValueError) as error:
         raise ModelError(
             f"--base_model {source}: cannot be loaded as an image-classification model with safetensors weights "
-            f"({str(error).splitlines()[0]}). Without a network use --base_model {LITE0} or a folder."
+            f"({str(error).splitlines()[0]}). Without a network use --base_model efficientnet-lite0 or a folder."
         ) from error
     return model, processor
 
 
 def _keep_labels(config: object, labels: dict[str, object]) -> None:
-    """Ours in the order 0 NORMAL, 1 PNEUMONIA; a checkpoint with the same labels the other way round is refused."""
+    """Set our labels, 0 NORMAL and 1 PNEUMONIA; a checkpoint with the same labels in the other order is refused."""
     own = {str(v).upper(): int(k) for k, v in (getattr(config, "id2label", None) or {}).items()}
     if set(own) == set(LABEL2ID) and own != LABEL2ID:
         raise ModelError("The base checkpoint has PNEUMONIA as label 0: swap its two outputs before fine-tuning it.")

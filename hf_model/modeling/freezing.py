@@ -1,10 +1,9 @@
-"""Which parts of a network are frozen, and how fast each of the others learns."""
+"""Which parts of a network are frozen, the learning rates of the others, and their BatchNorms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,7 +16,7 @@ class ModelError(ValueError):
     """A base checkpoint that cannot be used; the message says why and what to do."""
 
 
-def mend_batch_norm(model: nn.Module, momentum: float = BATCH_NORM_MOMENTUM) -> int:
+def set_batch_norm_momentum(model: nn.Module, momentum: float = BATCH_NORM_MOMENTUM) -> int:
     """Set ``momentum`` (PyTorch's: the weight of the newest batch) on every BatchNorm; returns how many.
 
     Hub EfficientNets carry TensorFlow's 0.99, which transformers hands to PyTorch unchanged, where it means that
@@ -44,9 +43,8 @@ def head_of(model: nn.Module) -> nn.Module:
     raise ModelError(f"{type(model).__name__} has no classifier that could be trained on a frozen backbone.")
 
 
-@dataclass
-class Layer:
-    """A depth of the network: 0 is the stem."""
+class Layer(NamedTuple):
+    """Parameters of one depth of the network, by name."""
 
     name: str
     parameters: list[tuple[str, nn.Parameter]]
@@ -58,7 +56,7 @@ def layers_of(model: nn.Module) -> list[Layer]:
     Blocks are the outermost ``ModuleList`` of two or more modules.
 
     Raises:
-        ModelError: no such list (then neither "upper blocks" nor layer-wise rates mean anything).
+        ModelError: there is no such list, so neither "upper blocks" nor layer-wise rates are defined.
     """
     blocks_name = next((n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) > 1), None)
     if blocks_name is None:
@@ -130,11 +128,3 @@ def parameter_groups(
 def _decay_groups(name: str, parameters: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, object]]:
     halves = [(decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])]
     return [{"params": part, "lr": rate, "weight_decay": d, "layer": name} for d, part in halves if part]
-
-
-@torch.no_grad()
-def reset_norms(model: nn.Module) -> None:
-    """Weights 1 on every BatchNorm of a model made from scratch: transformers draws them from N(0, 0.02)."""
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.reset_parameters()

@@ -1,4 +1,4 @@
-"""What sits between the pooled features and the two logits: a table of named heads.
+"""Classification heads, between the pooled features and the two logits: a table of named heads.
 
 The project that this one replaces trained ten Keras heads on a frozen MobileNetV2, each ending in one sigmoid, and its
 EfficientNet variant an eleventh. Here every head ends in two logits: softmax of two logits is the sigmoid of their
@@ -49,10 +49,10 @@ class HeadNorm(nn.BatchNorm1d):
 
 
 def check_head(name: str) -> str:
-    """The name, if there is such a head.
+    """Return the name of a head.
 
     Raises:
-        ModelError: there is not; the message lists the heads.
+        ModelError: no head has that name; the message lists the names.
     """
     if name not in HEADS:
         raise ModelError(f"--head {name}: there is no such head; one of {', '.join(HEADS)}.")
@@ -74,8 +74,8 @@ def build_head(name: str, features: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, len(LABELS)))
 
 
-def mend_head_norms(head: nn.Module) -> None:
-    """Give a head's BatchNorms their own momentum back after the backbone's was set everywhere."""
+def set_head_norm_momentum(head: nn.Module) -> None:
+    """Set ``NORM_MOMENTUM`` on the BatchNorms of a head, after that of the backbone was set everywhere."""
     for module in head.modules():
         if isinstance(module, _BatchNorm):
             module.momentum = NORM_MOMENTUM

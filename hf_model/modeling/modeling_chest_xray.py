@@ -1,8 +1,8 @@
 """Networks that transformers does not have: any backbone under one of our heads, and the baseline CNN.
 
-A folder with one of these has a ``model_type`` that plain transformers does not know. It must not know it: with a type
-that it knows it would load the backbone, draw a random classifier, warn, and answer. Importing this module registers
-the types, and then ``AutoModelForImageClassification`` loads such a folder as any other.
+Their checkpoints have a ``model_type`` that transformers alone does not know, on purpose: with a type that it knows it
+would load the backbone, draw a random classifier, warn, and predict. Importing this module registers the types, and
+then ``AutoModelForImageClassification`` loads such a folder like any other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ChestXrayConfig(PreTrainedConfig):
     image_size: int = 224
 
 
-class _Own(PreTrainedModel):
+class _ChestXrayPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
 
     @torch.no_grad()
@@ -44,7 +44,7 @@ class _Own(PreTrainedModel):
             module.reset_parameters()
 
 
-class ChestXrayForImageClassification(_Own):
+class ChestXrayForImageClassification(_ChestXrayPreTrainedModel):
     """Backbone, mean over the last feature map, head.
 
     forward: ``pixel_values`` float (N, 3, h, w) -> an output with ``logits`` (N, 2).
@@ -73,8 +73,8 @@ class BaselineCnnConfig(PreTrainedConfig):
     channels: list[int] | tuple[int, ...] = (32, 64, 128)
 
 
-class BaselineCnn(_Own):
-    """The plain CNN of the project that this one replaces: 3 x 3 convolution, ReLU and 2 x 2 maximum, three times.
+class BaselineCnn(_ChestXrayPreTrainedModel):
+    """The CNN of the project that this one replaces: 3 x 3 convolution, ReLU and 2 x 2 maximum, three times.
 
     That one flattened the last map; here its mean is taken, so that the size is free and a heat map can be drawn.
     """
@@ -98,7 +98,11 @@ class BaselineCnn(_Own):
 
 
 def baseline_cnn(head: str | None = None, image_size: int | None = None) -> ChestXrayForImageClassification:
-    """The baseline with random weights, to be trained from scratch. Raises ModelError for the head ``plain``."""
+    """The baseline with random weights, to be trained from scratch.
+
+    Raises:
+        ModelError: for the head ``plain``, which makes a model of transformers, and this is none.
+    """
     if head == PLAIN:
         raise ModelError(f"--head {PLAIN}: {BASELINE} is no model of transformers; leave it out or name another head.")
     config = BaselineCnnConfig()
@@ -122,7 +126,7 @@ def with_head(model: nn.Module, name: str) -> ChestXrayForImageClassification:
     if seen is None or seen.ndim != 4:
         raise ModelError(f"--head {name}: {type(model).__name__} gives no feature map to average; use --head {PLAIN}.")
     made = ChestXrayForImageClassification(_config(backbone.config, seen.shape[1], name, side))
-    made.backbone = backbone  # the very modules: neutral gates and BatchNorm momentum stay as they were set
+    made.backbone = backbone  # the very modules: skipped layers and BatchNorm momentum stay as they were set
     return made
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hf_model.evaluation import sharing
 from hf_model.page import fragment, percent
 from hf_model.radiograph.population import KERMANY, UNDESCRIBED, Population
 from hf_model.templates import data_uri
+from hf_model.wording import patients_unknown, shared_between_splits
 
 ADULTS = "On adults of another hospital models of this data score little better than chance."
 LIMITS = (
@@ -55,7 +55,7 @@ def about(metrics: dict[str, Any] | None, model_id: str, population: Population 
 def _sharing(data: dict[str, Any]) -> str:
     """What is known of patients in two splits, from ``patient_key`` and ``leakage`` of metrics.json's "data"."""
     key, found = data.get("patient_key"), data.get("leakage") or {}
-    clean, unknown = bool(found.get("clean")), sharing.unknown(found) if key else ""
+    clean, unknown = bool(found.get("clean")), patients_unknown(found) if key else ""
     said = []
     if not key:
         said.append("Nothing says whose a picture is: each counts as a patient, and a patient may be in two splits.")
@@ -64,7 +64,9 @@ def _sharing(data: dict[str, Any]) -> str:
     else:
         said.append("Of training, validation and calibration no two share a patient.")
     if not clean:
-        shared = f"Development and test share {sharing.shared(found)}: the figures on the test split are too good."
+        shared = (
+            f"Development and test share {shared_between_splits(found)}: the figures on the test split are too good."
+        )
         said.append(shared if found else "Whether the test split shares any with them is not known.")
     if unknown:
         said.append(f"{unknown}: whether training has seen their patients cannot be told.")

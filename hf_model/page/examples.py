@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -21,37 +24,34 @@ element.addEventListener("click", (event) => {
 """
 
 
-def find(folder: str | Path | None) -> list[Path]:
+class Example(NamedTuple):
+    """A picture to offer; ``thumbnail`` is a data URI."""
+
+    path: Path
+    thumbnail: str
+
+
+def find(folder: str | Path | None) -> list[Example]:
     """The first eight readable radiographs of a folder, by name; none without a folder.
 
-    Raises ValueError for a folder that is not there.
+    Raises ValueError for a folder that does not exist.
     """
     if not folder:
         return []
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"EXAMPLES_DIR names {folder}, which is no folder; correct it or leave it out.")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if len(found) == MOST:
-            break
-        if path.is_file() and not path.name.startswith(".") and _readable(path):
-            found.append(path)
-    return found
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return list(islice(_readable(files), MOST))
 
 
-def _readable(path: Path) -> bool:
-    try:
-        read_radiograph(path, target_side=SIDE)
-    except UnreadableRadiograph:
-        return False
-    return True
+def _readable(paths: Iterable[Path]) -> Iterator[Example]:
+    for path in paths:
+        with suppress(UnreadableRadiograph):
+            pixels = read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels
+            yield Example(path, data_uri(pixels, "WEBP"))
 
 
-def buttons(paths: Sequence[Path]) -> Markup:
-    """A row of thumbnails as buttons, "" without paths."""
-    if not paths:
-        return Markup()
-    thumbnails = (read_radiograph(path, target_side=SIDE).thumbnail(SIDE).pixels for path in paths)
-    pairs = [(path.stem, data_uri(pixels, "WEBP")) for path, pixels in zip(paths, thumbnails, strict=True)]
-    return fragment("page", "examples", examples=pairs)
+def buttons(examples: Sequence[Example]) -> Markup:
+    """A row of thumbnails as buttons, "" without examples."""
+    return fragment("page", "examples", examples=examples) if examples else Markup()

@@ -13,6 +13,7 @@ from hf_model.inference.prediction import Prediction
 from hf_model.metrics.held_out import HeldOut, Performance, recorded
 from hf_model.page import batch, fragment, percent
 from hf_model.page.answer import answer_view, details_view, pretest_panel
+from hf_model.page.examples import Example
 from hf_model.page.uploads import count_items, discard, expand, take
 from hf_model.page.viewer import SHOWN_SIDE, viewer
 from hf_model.radiograph import UnreadableRadiograph
@@ -33,7 +34,7 @@ class Handlers:
     are in percent.
     """
 
-    def __init__(self, classifier: Classifier, folder: Path | None = None, examples: Sequence[Path] = ()) -> None:
+    def __init__(self, classifier: Classifier, folder: Path | None = None, examples: Sequence[Example] = ()) -> None:
         """``folder`` is the checkpoint's, for its held-out scores; ValueError if they cannot be read."""
         self.classifier = classifier
         self.examples = tuple(examples)
@@ -82,7 +83,7 @@ class Handlers:
         number = (event._data or {}).get("index")
         if not isinstance(number, int) or not 0 <= number < len(self.examples):
             return (*_skipped(9), None)
-        path = self.examples[number]
+        path = self.examples[number].path
         try:
             prediction = self._predict(path.name, path.read_bytes(), threshold, preset)
         except (UnreadableRadiograph, OSError) as error:

@@ -1,4 +1,4 @@
-"""Cheap checks of the pixels: is this a frontal chest radiograph at all? NumPy and Pillow, a few milliseconds.
+"""Quick checks of the pixels: is this a frontal chest radiograph at all? NumPy and Pillow, a few milliseconds.
 
 Thresholds lie outside everything that was measured on the 11,926 training radiographs (four renderings; never on the
 test split), except ``ALIKE`` and ``MARGIN``, which together flag 0.31 % of them; the comments give what was measured.
@@ -44,7 +44,7 @@ TEMPLATE_HEX = (
 
 
 def check_radiograph(radiograph: Radiograph) -> tuple[Finding, ...]:
-    """Everything noticed about a radiograph: what reading found, then what its pixels tell.
+    """All findings of a radiograph: first those of reading, then those of its pixels.
 
     Severity "refuse": the content is unusable. "flag": probably no upright frontal chest film as the model knows it; a
     person may override it. "note": for information.
@@ -62,7 +62,7 @@ def check_radiograph(radiograph: Radiograph) -> tuple[Finding, ...]:
 
 
 def is_blank(pixels: np.ndarray) -> bool:
-    """Whether a grey picture uint8 (H, W) is refused as blank: no answer is given to it, and none learned from it."""
+    """Whether a grey picture uint8 (H, W) is refused as blank, in serving and in training."""
     return _contrast(_histogram(_sample(pixels))) < BLANK_RANGE
 
 
@@ -82,13 +82,13 @@ def likeness(pixels: np.ndarray) -> dict[str, float]:
 
 
 def _sample(pixels: np.ndarray) -> np.ndarray:
-    """Whole rows and neighbouring columns are kept, so that differences between neighbours stay what they are."""
+    """Every nth row, whole, so that differences between horizontal neighbours stay what they are."""
     return np.ascontiguousarray(pixels[:: max(1, pixels.shape[0] // SAMPLE_SIDE)])
 
 
 def _histogram(values: np.ndarray) -> np.ndarray:
     """float64 (256,), the share of each grey value."""
-    # Pillow counts bytes as they lie; NumPy's bincount would first make eight bytes of each
+    # Pillow counts the bytes as they are; NumPy's bincount would first convert each to eight bytes
     return np.array(Image.fromarray(values).histogram()) / values.size
 
 
@@ -119,7 +119,7 @@ def _shape(radiograph: Radiograph) -> list[Finding]:
 
 
 def _pose(pixels: np.ndarray) -> list[Finding]:
-    """At most one finding: turned, inverted, or no frontal chest film."""
+    """At most one finding: turned, inverted, or not a frontal chest film."""
     alike = likeness(pixels)
     upright = alike.pop("upright")
     best = max(alike, key=alike.get)

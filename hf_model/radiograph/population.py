@@ -135,7 +135,7 @@ def _pair(value: Any) -> tuple[Any, ...]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not a text")
     return value.strip()
 
 

@@ -14,13 +14,11 @@ from hf_model.data.pixels import decode_split
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, rendering_name
 from hf_model.evaluation import report
 from hf_model.evaluation.labelled_dataset import PERTURBATIONS
-from hf_model.evaluation.report_files import write_figures, write_page
 from hf_model.files import write_json
 from hf_model.hub.model_card import write_card
 from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.full_record import full_record
-from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.record import evaluation_record, full_record
 from hf_model.metrics.subgroups import aetiology_column
 from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel
 from hf_model.training.records import recorded_openings, run_record
@@ -181,7 +179,7 @@ def _write_report(
         "leakage": metrics["data"]["leakage"],
         **{key: metrics.get(key) for key in ("engines", "originals", "gate")},
     }
-    material = report.Material(
+    given = report.ReportInput(
         facts,
         checkpoint.decision,
         scores,
@@ -193,10 +191,10 @@ def _write_report(
         refused=split.facts.get("refused", []),
         opening=split.openings[-1] if split.openings else None,
     )
-    content = report.build(material)
-    figures = write_figures(folder / "figures", material, content)
-    write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": CASES_ELSEWHERE}, figures, [])
-    write_page(folder / REPORT / "index.html", content, figures, split.cases)
+    content = report.build(given)
+    figures = report.write_figures(folder / "figures", given, content)
+    report.write_page(folder / SHIPPED_PAGE, content | {"cases_elsewhere": CASES_ELSEWHERE}, figures, [])
+    report.write_page(folder / REPORT / "index.html", content, figures, split.thumbnails)
     write_json(folder / REPORT / "metrics.json", content)
 
 

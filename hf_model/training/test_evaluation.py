@@ -19,9 +19,7 @@ import numpy as np
 
 from hf_model.data.pixels import Pixels
 from hf_model.evaluation import test_split
-from hf_model.evaluation.report import error_list
-from hf_model.evaluation.report_files import load_cases, make_case, save_cases
-from hf_model.evaluation.report_html import Case
+from hf_model.evaluation.report import ErrorThumbnail, error_list, load_thumbnails, save_thumbnails
 from hf_model.files import write_json
 from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.classifier import Classifier
@@ -66,7 +64,7 @@ class EvaluatedSplit:
     perturbed: dict[str, Scores] = field(default_factory=dict)
     engines: dict[str, dict[str, Scores]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
+    thumbnails: list[ErrorThumbnail] = field(default_factory=list)
 
     @property
     def main(self) -> str:
@@ -140,7 +138,8 @@ def _predict_as_uploads(
                 raise ValueError(f"{result.name} of the test split could be read a moment ago: {result.reason}")
             seen.append(result.findings)
             if main and row in wrong:
-                split.cases.append(make_case(row, np.asarray(part.pixels[row]), result.class_activation_map))
+                picture = np.asarray(part.pixels[row])
+                split.thumbnails.append(ErrorThumbnail.draw(row, picture, result.class_activation_map))
         checks[name] = checks_record(seen)
         if main:
             refused = [n for n, findings in zip(part.names, seen, strict=True) if _any(findings, "refuse")]
@@ -185,7 +184,7 @@ def _store(folder: Path, split: EvaluatedSplit, weights: str) -> None:
     for kind, part in {"perturbed": split.perturbed, **split.engines}.items():
         for name, scores in part.items():
             scores.to_csv(folder / REPORT / "scores" / kind / f"{name}.csv")
-    save_cases(folder / REPORT, split.cases)
+    save_thumbnails(folder / REPORT, split.thumbnails)
     listing = {"perturbed": list(split.perturbed), "engines": {k: list(v) for k, v in split.engines.items()}}
     write_json(folder / REPORT / FACTS, {"weights_sha256": weights, "facts": split.facts, **listing})
 
@@ -204,5 +203,5 @@ def _load(folder: Path, split: EvaluatedSplit, weights: str) -> EvaluatedSplit:
     split.facts = stored["facts"]
     split.perturbed = scores("perturbed", stored["perturbed"])
     split.engines = {engine: scores(engine, names) for engine, names in stored["engines"].items()}
-    split.cases = load_cases(folder / REPORT)
+    split.thumbnails = load_thumbnails(folder / REPORT)
     return split

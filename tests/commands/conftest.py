@@ -23,14 +23,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, pictures: Path) -> Path:
     """A checkpoint that "was trained on" the set: random weights, a decision fitted on its train split."""
-    from hf_model.evaluation.labelled_dataset import PictureSet, score
+    from hf_model.evaluation.labelled_dataset import LabelledDataset, score
     from hf_model.inference.classifier import Classifier
     from hf_model.metrics.operating_point import fit_decision
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     shutil.copytree(tiny_base, folder)
     classifier = Classifier.from_pretrained(folder, engine="torch")
-    scores = score(classifier, PictureSet.open(str(pictures / "set"), "train")).scores
+    scores = score(classifier, LabelledDataset.open(str(pictures / "set"), "train")).scores
     scores.to_csv(folder / "scores" / "calibration.csv")
     fit_decision(scores, provenance={"weights_sha256": classifier.model_hash}).save(folder)
     metrics = {"data": {"dataset": "somewhere/set", "renderings": ["set", "set-smooth"]}, "seed": 3}

@@ -16,7 +16,7 @@ from hf_model.commands import recalibrate as recalibrate_cli
 from hf_model.data.loading import DatasetError
 from hf_model.data.patients import anonymous_keys
 from hf_model.evaluation import figures
-from hf_model.evaluation.labelled_dataset import PictureSet
+from hf_model.evaluation.labelled_dataset import LabelledDataset
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.scores import Scores
 
@@ -54,7 +54,7 @@ def hold_out(checkpoint: Path, names: list[str]) -> None:
 
 
 def test_of_a_data_set_without_a_test_split_only_what_was_held_out_is_scored(checkpoint, mydata, tmp_path, capsys):
-    names = PictureSet.open(str(mydata)).names
+    names = LabelledDataset.open(str(mydata)).names
     held = [*names[:5], *names[-4:]]
     hold_out(checkpoint, held)
     words = ("--renderings", mydata.with_name("mydata-smooth"))
@@ -72,7 +72,7 @@ def test_of_a_data_set_without_a_test_split_only_what_was_held_out_is_scored(che
 
 def test_a_second_checkpoints_test_split_is_not_mixed_with_others_either(checkpoint, mydata, tmp_path):
     other = Path(shutil.copytree(checkpoint, tmp_path / "twin"))
-    names = PictureSet.open(str(mydata)).names
+    names = LabelledDataset.open(str(mydata)).names
     held = [*names[:5], *names[-4:]]
     hold_out(other, held)
     assert evaluate(checkpoint, mydata, tmp_path / "out", "--against", other) == 0
@@ -149,14 +149,14 @@ def test_numbers_of_a_column_or_pattern_are_hashed_and_known_file_names_stay(myd
     raw = [str(NUMBER + row // 2) if row else "" for row in range(len(files))]
     lines = [f"{file.relative_to(mydata / 'train')},{number}" for file, number in zip(files, raw, strict=True)]
     (mydata / "train" / "metadata.csv").write_text("\n".join(["file_name,mrn", *lines]))
-    names = PictureSet.open(str(mydata)).names
-    assert PictureSet.open(str(mydata)).patients[0] == names[0].rsplit("-", 1)[0].lower()
-    assert PictureSet.open(str(mydata), patient_column="mrn").patients == anonymous_keys(raw)
+    names = LabelledDataset.open(str(mydata)).names
+    assert LabelledDataset.open(str(mydata)).patients[0] == names[0].rsplit("-", 1)[0].lower()
+    assert LabelledDataset.open(str(mydata), patient_column="mrn").patients == anonymous_keys(raw)
     pattern = r"person(\d+)_"
-    found = PictureSet.open(str(mydata), patient_pattern=pattern).patients
+    found = LabelledDataset.open(str(mydata), patient_pattern=pattern).patients
     assert found == anonymous_keys([name.split("_")[0][6:] if name.startswith("person") else "" for name in names])
     with pytest.raises(DatasetError, match=r"'ward\(.\)' finds nothing in 24 file names, for example IM-0300"):
-        PictureSet.open(str(mydata), patient_pattern="ward(.)")
+        LabelledDataset.open(str(mydata), patient_pattern="ward(.)")
 
 
 def test_a_report_names_no_patient_by_number(checkpoint, mydata, tmp_path):

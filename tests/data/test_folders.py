@@ -15,7 +15,7 @@ from hf_model.data.arguments import DataArguments
 from hf_model.data.loading import DatasetError, file_name, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.prepare import CALIBRATION, TRAIN, VALIDATION, prepare
-from hf_model.evaluation.labelled_dataset import PictureSet
+from hf_model.evaluation.labelled_dataset import LabelledDataset
 from hf_model.radiograph import Preprocessing
 
 SMALL = Preprocessing(height=64, width=64)
@@ -162,7 +162,7 @@ def test_known_file_names_go_before_folders(tmp_path: Path) -> None:
     for kind, name in (("NORMAL", "IM-0001-0001.png"), ("PNEUMONIA", "person7_virus_1.png")):
         (tmp_path / kind / "batch 1").mkdir(parents=True)
         Image.fromarray(chest(len(name))).save(tmp_path / kind / "batch 1" / name)
-    assert PictureSet.open(str(tmp_path), "train").patients == ["im-0001", "person7_virus"]
+    assert LabelledDataset.open(str(tmp_path), "train").patients == ["im-0001", "person7_virus"]
 
 
 def test_names_that_every_patient_has_tell_nobody_apart(tmp_path: Path) -> None:

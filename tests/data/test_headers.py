@@ -16,7 +16,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from hf_model.data.arguments import DataArguments
 from hf_model.data.loading import file_name, load_splits, read_bytes
 from hf_model.data.prepare import prepare
-from hf_model.evaluation.labelled_dataset import PictureSet
+from hf_model.evaluation.labelled_dataset import LabelledDataset
 from hf_model.radiograph import Preprocessing
 
 SMALL = Preprocessing(height=64, width=64)
@@ -58,7 +58,7 @@ def test_dicom_files_are_read_as_an_upload_is(tmp_path: Path, suffix: str) -> No
     assert len(set(data.patients)) == 24
     names = [name for name, _ in data.test["d"].contents(data.test["d"].decode())]
     assert names == data.test["d"].decode().names
-    assert PictureSet.open(str(tmp_path / "d"), "train").patients == data.patients
+    assert LabelledDataset.open(str(tmp_path / "d"), "train").patients == data.patients
 
 
 def test_files_that_are_no_pictures_do_not_undo_the_headers(tmp_path: Path, caplog) -> None:

@@ -1,23 +1,31 @@
-"""sealing.py, subgroups.py, validation.py, recalibration.py: records, refusals and hand counts."""
+"""The sealed test split: openings are recorded and refused; which pictures belong to it, by name."""
 
 from __future__ import annotations
 
 import json
-import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from generated import make_scores
-from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
 from hf_model.evaluation import test_split
-from hf_model.evaluation.recalibration import TooFewPatientsError, refit, write_recalibrated
-from hf_model.metrics.decision import Decision, OperatingPoint
-from hf_model.metrics.guarantees import check_guarantees, score_shift
-from hf_model.metrics.operating_point import fit_decision
+from hf_model.evaluation.recalibration import refit, write_recalibrated
+from hf_model.evaluation.test_split import CheckpointPictures, file_key, is_distinctive
 from hf_model.metrics.scores import Scores
-from hf_model.metrics.subgroups import aetiology_column, group_names, subgroup_table
+
+METRICS = {"data": {"dataset": "hf-vision/chest-set", "renderings": ["chest-set", "chest-set-sharp"]}}
+TESTED, CALIBRATED = ["person1_virus_6.jpeg", "0.png"], ["person7_virus_9.jpeg", "1.png"]
+known_to = CheckpointPictures.read
+
+
+def write_scores(folder: Path, name: str, names: list[str]) -> None:
+    Scores(np.zeros((len(names), 2)), [0] * len(names), names, [""] * len(names)).to_csv(folder / "scores" / name)
+
+
+def pictures(name: str, split: str, *names: str) -> SimpleNamespace:
+    return SimpleNamespace(dataset=f"somewhere/{name}", name=name, split=split, names=list(names))
 
 
 def test_an_opening_is_recorded_and_a_second_refused(tmp_path):
@@ -48,122 +56,112 @@ def test_the_refusal_names_the_stored_scores_and_a_hub_folder_is_left_alone(tmp_
     assert list(test_split.stored_scores(tmp_path)) == ["test"]
 
 
-def test_subgroups_by_hand(scores):
-    decision = fit_decision(scores)
-    kind = ["normal" if label == 0 else ("virus", "bacteria")[row % 2] for row, label in enumerate(scores.labels)]
-    table = subgroup_table(scores, decision, {"kind": kind})["kind"]
-    assert list(table) == ["bacteria", "normal", "virus"]
-    member = np.array([name == "virus" for name in kind])
-    probability = 1 / (1 + np.exp(-(scores.margins / decision.temperature + decision.bias)))
-    assert table["virus"]["sensitivity"]["value"] == pytest.approx(np.mean(probability[member] >= decision.threshold))
-    assert (table["virus"]["specificity"], table["normal"]["sensitivity"]) == (None, None)
-    against = member | (scores.labels == 0)
-    assert table["virus"]["auc"]["value"] == pytest.approx(
-        roc_auc_score(scores.labels[against], scores.margins[against])
-    )
-    assert (table["virus"]["auc_against"], "auc" in table["normal"]) == ("all normal", False)
-    assert sum(group["n"] for group in table.values()) == len(scores)
-    with pytest.raises(ValueError, match="2 values for"):
-        subgroup_table(scores, decision, {"kind": ["a", "b"]})
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_scores(tmp_path, "test-chest-set.csv", TESTED)
+    write_scores(tmp_path, "calibration.csv", CALIBRATED)
+    return tmp_path
 
 
-def test_groups_of_numbers_gaps_and_many_values():
-    ages = [*range(1, 21), None, float("nan")]
-    groups = group_names(ages)
-    assert groups[20:] == ["not given", "not given"]
-    assert [groups[:20].count(name) for name in sorted(set(groups[:20]))] == [5, 5, 5, 5]
-    assert groups[0] == "1. quarter: 1 to 5.75"
-    assert group_names([1, 2, 2, None]) == ["1", "2", "2", "not given"]
-    many = [f"site {number}" for number in range(12) for _ in range(number + 1)]
-    assert set(group_names(many)) == {*(f"site {number}" for number in range(4, 12)), "other"}
-
-
-def test_aetiology_comes_from_the_file_names(scores):
-    names = ["person1_bacteria_2.jpeg", "person3_virus_4.jpeg", "IM-0001-0001.jpeg", "sick.png"]
-    named = Scores(scores.logits[:4], [1, 1, 0, 1], names, names)
-    assert aetiology_column(named) == {
-        "aetiology (file name)": ["bacterial pneumonia", "viral pneumonia", "normal", None]
-    }
-    assert aetiology_column(scores) == {}
-
-
-def point(kind: str, target: float, threshold: float | None) -> OperatingPoint:
-    return OperatingPoint("default", kind, target, 0.95, threshold, 300, 59, 8, 8, 0.95)
+def test_without_stored_scores_names_of_data_set_and_split_decide(tmp_path):
+    known = known_to(METRICS, tmp_path)
+    assert known.role(pictures("chest-set", "test", "a1b2.png")) == "test"
+    assert known.role(pictures("chest-set-sharp", "train+test", "a1b2.png")) == "test"
+    assert known.role(pictures("chest-set", "train", "a1b2.png")) == "development"
+    assert known.role(pictures("elsewhere", "test", "a1b2.png")) == "external"
+    assert known_to(None, tmp_path).role(pictures("chest-set", "test", "a1b2.png")) == "external"
+    originals = METRICS | {"arguments": {"originals": "somewhere/chest-originals/"}}
+    assert known_to(originals, tmp_path).role(pictures("chest-originals", "train", "a1b2.png")) == "development"
 
 
 @pytest.mark.parametrize(
-    ("missed", "patients", "verdict"), [(1, 100, "holds"), (2, 100, "open"), (9, 100, "open"), (10, 100, "broken")]
+    ("name", "split", "names", "role"),
+    [
+        # the same pictures under another name, with another suffix, are what they were
+        ("chest_xray", "train", ["new_face.jpeg", "person1_virus_6.png"], "test"),
+        ("chest_xray", "train", ["new_face.jpeg", "PERSON7_virus_9.dcm"], "development"),
+        ("chest_xray", "test", ["new_face.jpeg", "person7_virus_9.jpeg"], "development"),
+        # a number may be anybody's, but not in the data set itself
+        ("chest_xray", "train", ["0.png", "1.png"], "external"),
+        ("chest-set", "train", ["0.png"], "test"),
+        ("chest-set", "train", ["1.png"], "development"),
+    ],
 )
-def test_verdicts_by_scipys_exact_bounds(missed, patients, verdict):
-    margins = np.where(np.arange(patients) < missed, -1.0, 1.0)
-    logits = np.stack([np.zeros(patients), margins], axis=1)
-    names = [str(row) for row in range(patients)]
-    decision = Decision(1.0, 0.0, 0.5, {"default": point("sensitivity", 0.95, 0.5)})
-    found = check_guarantees(Scores(logits, np.ones(patients), names, names), decision)["default"]
-    right = patients - missed
-    lower = binomtest(right, patients, alternative="greater").proportion_ci(0.95, "exact").low
-    upper = binomtest(right, patients, alternative="less").proportion_ci(0.95, "exact").high
-    assert (found["lower_bound"], found["upper_bound"]) == pytest.approx((lower, upper), abs=1e-12)
-    assert found["verdict"] == verdict == ("holds" if lower >= 0.95 else "broken" if upper < 0.95 else "open")
-    assert f"{missed} of {patients} patients with pneumonia" in found["sentence"]
-    assert ("not met by the estimate" in found["sentence"]) is (verdict == "open" and right < 95)
-    assert ("Recalibrate" in found["sentence"]) is (verdict == "broken")
+def test_roles_by_file_names(folder, name, split, names, role):
+    assert known_to(METRICS, folder).role(pictures(name, split, *names)) == role
 
 
-def test_guarantees_count_patients_and_skip_what_was_not_promised(scores):
-    decision = fit_decision(scores)
-    found = check_guarantees(scores, decision)
-    assert (found["default"]["patients"], found["rule_in"]["patients"]) == (300, 100)
-    unproven = Decision(1.0, 0.0, 0.5, {"default": point("sensitivity", 0.95, None)})
-    assert check_guarantees(scores, unproven) == {}
-    assert set(check_guarantees(scores.select(scores.labels == 0), decision)) == {"rule_in"}
+@pytest.mark.parametrize(
+    "name",
+    ["row-0", "0.png", "image.dcm", "IM-0001-0001.jpeg", "img_12.tif", "normal_1.jpg", "Chest X-Ray 7.png", "P03.png"],
+)
+def test_names_that_any_data_set_may_have(name):
+    assert not is_distinctive(file_key(name))
 
 
-def test_a_shift_is_found_with_its_size(scores):
-    decision = fit_decision(scores)
-    moved = Scores(
-        scores.logits + np.array([0.0, 1.5 * decision.temperature]), scores.labels, scores.names, scores.patients
-    )
-    same, found = score_shift(scores, scores, decision), score_shift(scores, moved, decision)
-    assert found["normal"]["shift"] == pytest.approx(1.5, abs=1e-9)
-    assert found["pneumonia"]["shift"] == pytest.approx(1.5, abs=1e-9)
-    assert found["calibration_intercept"] - same["calibration_intercept"] == pytest.approx(-1.5, abs=0.01)
-    assert found["calibration_slope"] == pytest.approx(1.0, abs=0.01)
-    assert (same["normal"]["shift"], same["normal"]["ks"]) == (0.0, 0.0)
-    assert "normal pictures score 1.50 higher" in found["sentence"]
+@pytest.mark.parametrize(
+    "name",
+    ["person1_virus_6.jpeg", "BACTERIA-1008087-0001.jpeg", "1.2.840.113619.2.55.3", "20240131093012.png", "anna_1.png"],
+)
+def test_names_that_only_one_picture_has(name):
+    assert is_distinctive(file_key(name))
 
 
-def test_too_few_patients_are_refused_with_the_number_needed():
-    small = make_scores(76)  # 57 with pneumonia, 19 without
-    with pytest.raises(TooFewPatientsError, match=r"57 patients with pneumonia and 19 .* least 59 .*20 without"):
-        refit(small)
-    enough = refit(make_scores(80), provenance={"dataset": "local"})
-    assert enough.points["default"].patients == 60
-    assert enough.provenance["dataset"] == "local"
+def test_a_numbering_that_starts_anew_in_each_split_tells_nothing(tmp_path):
+    every = [f"ward_{number}.png" for number in range(20)]
+    write_scores(tmp_path, "test-chest-set.csv", every[:10])
+    write_scores(tmp_path, "calibration.csv", every[5:15])
+    known = known_to(METRICS, tmp_path)
+    assert known.role(pictures("chest-set", "train", *every)) == "development"
+    test = pictures("chest-set", "test", *every[:10])
+    assert (known.role(test), known.test_rows(test)) == ("test", list(range(10)))
+    # ... but a name or two on both sides are leakage, and the others still tell
+    write_scores(tmp_path, "calibration.csv", ["ward_0.png", *(f"ward_{number}.png" for number in range(100, 130))])
+    write_scores(tmp_path, "test-chest-set.csv", [*every, *(f"hall_{number}.png" for number in range(10))])
+    both = pictures("renamed", "train", "ward_0.png", "ward_1.png", "ward_100.png")
+    assert known_to(METRICS, tmp_path).test_rows(both) == [1]
 
 
-def test_a_recalibrated_checkpoint_keeps_its_weights_and_renews_its_figures(tmp_path, scores):
-    source, target = tmp_path / "old", tmp_path / "new"
-    old = fit_decision(scores)
-    old.save(source)
-    (source / "model.safetensors").write_bytes(b"weights")
-    (source / "README.md").write_text("old card")
-    test = make_scores(50, seed=9)
-    test.to_csv(source / "scores" / "test-chest-set.csv")
-    local = make_scores(300, seed=4, separation=1.0)
-    metrics = {"seed": 1, "test": {"chest-set": {}}, "renderings": {"x": 1}, "test_openings": [{"count": 1}]}
-    new = refit(local)
-    write_recalibrated(source, target, new, local, metrics, {"dataset": "local"})
-    assert (target / "model.safetensors").read_bytes() == b"weights"
-    assert not (target / "README.md").exists()
-    assert Decision.load(target) == new != old
-    renewed = json.loads((target / "metrics.json").read_text())
-    assert renewed["test"]["chest-set"]["points"]["default"]["threshold"] == new.threshold
-    assert "renderings" not in renewed
-    assert renewed["test_openings"] == [{"count": 1}]
-    assert renewed["recalibration"]["before"]["threshold"] == old.threshold
-    assert renewed["recalibration"]["dataset"] == "local"
-    assert np.array_equal(Scores.from_csv(target / "scores" / "calibration.csv").logits, local.logits)
-    assert [path.name for path in sorted((target / "scores").glob("calibration*"))] == ["calibration.csv"]
-    assert Decision.load(source) == old
-    assert math.isclose(renewed["calibration"]["mean_probability"], new.prevalence, abs_tol=1e-6)
+def test_names_made_up_by_row_are_not_looked_at(tmp_path):
+    write_scores(tmp_path, "test-chest-set.csv", ["row-0", "row-1"])
+    known = known_to(METRICS, tmp_path)
+    assert known.role(pictures("renamed", "train", "row-1")) == "external"
+    assert known.role(pictures("chest-set", "validation", "row-1")) == "development"
+
+
+def test_of_a_set_that_holds_more_only_the_stored_test_pictures_are_its_test_split(folder):
+    known = known_to(METRICS, folder)
+    mixed = pictures("chest-set", "train", "person3_virus_1.jpeg", "person1_virus_6.jpeg", "1.png", "0.png")
+    assert (known.role(mixed), known.test_rows(mixed)) == ("test", [1, 3])
+    twice = pictures("chest-set", "train", *TESTED, "0.png")
+    with pytest.raises(ValueError, match=r"one file name, for example 0: rename them"):
+        known.test_rows(twice)
+    # in a published test split two classes may use one name
+    assert known.test_rows(pictures("chest-set", "test", *TESTED, "0.png", "blank_1.png")) == [0, 1, 2]
+
+
+def test_what_cannot_be_told_apart_is_refused(folder, tmp_path_factory):
+    bare = known_to(METRICS, tmp_path_factory.mktemp("bare"))
+    assert bare.test_rows(pictures("chest-set", "test", "a1b2.png", "c3d4.png")) == [0, 1]
+    with pytest.raises(ValueError, match=r"split train\+test, holds .* with --split test\.$"):
+        bare.test_rows(pictures("chest-set", "train+test", "a1b2.png"))
+    known = known_to(METRICS, folder)
+    other = pictures("chest-set", "test", "person900_virus_1.jpeg")
+    assert known.role(other) == "test"
+    with pytest.raises(ValueError, match=r"none of its pictures is one of the 2 .* another name\.$"):
+        known.test_rows(other)
+    assert known.test_rows(pictures("chest-set", "test", "row-0")) == [0]
+
+
+def test_a_recalibrated_checkpoint_still_knows_what_it_was_trained_on(folder, tmp_path):
+    local = make_scores(80)
+    decision = refit(local)
+    decision.save(folder)
+    write_recalibrated(folder, tmp_path / "new", decision, local, METRICS, {})
+    write_recalibrated(tmp_path / "new", tmp_path / "newer", decision, local, METRICS, {})
+    for number, made in enumerate(("new", "newer"), 1):
+        assert known_to(METRICS, tmp_path / made).role(pictures("chest_xray", "train", CALIBRATED[0])) == "development"
+        kept = sorted(path.name for path in (tmp_path / made / "scores").glob("calibration-*"))
+        assert kept == [f"calibration-before-{index + 1}.csv" for index in range(number)]
+    assert Scores.from_csv(tmp_path / "newer" / "scores" / "calibration-before-1.csv").names == CALIBRATED
+    assert set(Scores.from_csv(tmp_path / "newer" / "scores" / "calibration-before-2.csv").patients) == {""}

@@ -63,7 +63,7 @@ def test_what_is_not_there_is_said(hub: StandIn, exported_folder: Path, name, re
 
 def test_a_hub_that_cannot_be_reached_is_said(hub: StandIn) -> None:
     hub.stop()
-    with pytest.raises(CheckpointError, match="is no folder here and could not be fetched from the Hub"):
+    with pytest.raises(CheckpointError, match="is not a folder here and could not be fetched from the Hub"):
         Classifier.from_pretrained("ward/tiny")
 
 
@@ -113,7 +113,7 @@ def test_labels(tmp_path: Path, labels: dict | None, message: str | None) -> Non
 
 
 def test_folders_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"has no config\.json, so it is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"has no config\.json, so it is not a checkpoint"):
         Classifier.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="There is no folder"):
         Classifier.from_pretrained(tmp_path / "absent")

@@ -39,7 +39,7 @@ def test_temperature_and_bias_are_statsmodels_logistic_regression():
     reference = sm.Logit(labels, sm.add_constant(margins)).fit(disp=0, tol=1e-12).params
     fit = calibration.fit_temperature(logits, labels, with_bias=True)
     assert (fit.bias, 1 / fit.temperature) == pytest.approx(tuple(reference), abs=1e-6)
-    assert fit.apply(logits).mean() == pytest.approx(labels.mean(), abs=1e-7)
+    assert calibration.probabilities(logits, fit.temperature, fit.bias).mean() == pytest.approx(labels.mean(), abs=1e-7)
 
 
 @pytest.mark.parametrize(("bias", "kept"), [(0.9, True), (0.0, False)])
@@ -63,14 +63,9 @@ def test_the_gains_standard_error_is_over_patients():
     assert double == pytest.approx(once, rel=1e-4)  # copies of the same pictures add no certainty
 
 
-def test_folds_keep_patients_whole_and_both_classes_in(scores):
-    fold = calibration._patient_folds(scores, 5, 0)
-    for code in np.unique(scores.patient_codes):
-        assert len(set(fold[scores.patient_codes == code])) == 1
-    for index in range(5):
-        patients = np.unique(scores.patient_codes[(fold == index) & (scores.labels == 0)])
-        assert len(patients) == 20
-    assert calibration._patient_folds(scores.select(np.arange(20)), 5, 0) is None
+def test_with_fewer_patients_than_folds_there_is_no_bias(scores):
+    fit = calibration.fit_calibration(scores.select(np.arange(20)))
+    assert (fit.bias, fit.cross_validated_loss) == (0.0, None)
 
 
 def test_perfect_separation_stops_at_the_limit_and_says_so():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hf_model.modeling.depthwise import FastDepthwise, quicken_depthwise
-from hf_model.modeling.lite import lite0_config
+from hf_model.modeling.lite import lite_config
 
 
 def _pair(kernel: int, stride: int, padding: int | str, kind: torch.dtype) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -62,7 +62,7 @@ def test_autocast_reaches_the_quick_convolution() -> None:
 def test_only_depthwise_convolutions_are_taken_and_weights_stay() -> None:
     from transformers import EfficientNetForImageClassification
 
-    model = EfficientNetForImageClassification(lite0_config(num_labels=2))
+    model = EfficientNetForImageClassification(lite_config("efficientnet-lite0", num_labels=2))
     names = list(model.state_dict())
     assert quicken_depthwise(model) == 16  # one in each block
     assert list(model.state_dict()) == names

@@ -12,8 +12,8 @@ from hf_model.modeling.freezing import (
     head_of,
     hold_frozen_norms,
     layers_of,
-    mend_batch_norm,
     parameter_groups,
+    set_batch_norm_momentum,
     unfreeze,
 )
 
@@ -23,16 +23,16 @@ def tiny(tiny_base) -> nn.Module:
     return AutoModelForImageClassification.from_pretrained(tiny_base)
 
 
-def test_every_batch_norm_is_mended(tiny: nn.Module) -> None:
+def test_momentum_reaches_every_batch_norm(tiny: nn.Module) -> None:
     norms = [m for m in tiny.modules() if isinstance(m, nn.BatchNorm2d)]
     assert {m.momentum for m in norms} == {0.99, 0.1}  # expand_bn ignores the configuration: the trap
-    assert mend_batch_norm(tiny, 0.01) == len(norms)
+    assert set_batch_norm_momentum(tiny, 0.01) == len(norms)
     assert {m.momentum for m in norms} == {0.01}
     assert tiny.config.batch_norm_momentum == 0.01
 
 
 def test_running_mean_moves_by_one_per_cent(tiny: nn.Module) -> None:
-    mend_batch_norm(tiny, 0.01)
+    set_batch_norm_momentum(tiny, 0.01)
     norm = tiny.efficientnet.embeddings.batchnorm
     norm.train()
     start = norm.running_mean.clone()

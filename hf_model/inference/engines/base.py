@@ -1,4 +1,4 @@
-"""What every engine gives: logits, class activation map and pooled features in one pass."""
+"""The interface of an engine: logits, class activation map and pooled features in one pass."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 
 
-class EngineUnavailable(RuntimeError):  # noqa: N818 - says what it is: another engine may well be there
+class EngineUnavailable(RuntimeError):  # noqa: N818 - not an error of the program: another engine may be available
     """This engine cannot serve this checkpoint here; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class EngineOutput:
-    """Of N pictures. logits: float32 (N, 2), normal before pneumonia.
+    """Output for N pictures. logits: float32 (N, 2), normal before pneumonia.
 
     maps: float32 (N, fh, fw), the pneumonia row minus the normal row of the classifier times the last feature map,
     without bias: its mean over a picture plus the difference of the biases is ``logit_pneumonia - logit_normal``. None

@@ -17,6 +17,7 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
 from hf_model.inference.engines.cores_and_memory import keep_freed_memory, usable_cores
 from hf_model.modeling.heads import logits_and_gradient
+from hf_model.modeling.lite import is_neutral
 from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification
 
 KEPT = 512 * 2**20
@@ -192,18 +193,10 @@ def remove_neutral_gates(model: nn.Module) -> int:
     """
     removed = 0
     for module in list(model.modules()):
-        gate = getattr(module, "squeeze_excite", None)
-        if gate is not None and _is_neutral(gate):
+        if is_neutral(getattr(module, "squeeze_excite", None)):
             module.squeeze_excite = nn.Identity()
             removed += 1
     return removed
-
-
-def _is_neutral(gate: nn.Module) -> bool:
-    expand = getattr(gate, "expand", None)
-    if not isinstance(expand, nn.Conv2d) or expand.bias is None or not isinstance(gate.act_expand, nn.Sigmoid):
-        return False
-    return bool((expand.weight == 0).all()) and bool((torch.sigmoid(expand.bias) == 1).all())
 
 
 class GreyInput(nn.Module):

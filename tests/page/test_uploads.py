@@ -1,8 +1,9 @@
-"""Zip archives from strangers: what is read, what is refused, and that nothing is written."""
+"""Uploads: names, deletion, and zip archives from strangers (what is read, refused, and that nothing is written)."""
 
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -10,7 +11,67 @@ from pathlib import Path
 import pytest
 
 from hf_model.page import uploads
-from hf_model.page.uploads import count_items, expand
+from hf_model.page.uploads import PendingUploads, count_items, discard, expand, take, true_name
+from hf_model.radiograph import UnreadableRadiograph
+
+
+def test_pending_uploads_keeps_a_file_for_as_many_readers_as_senders(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    pending = PendingUploads(grace=0.0)
+    pending.arrived([str(path)] * 2)
+    pending.finished([path])
+    pending.sweep()
+    assert path.exists()
+    pending.finished([path])
+    pending.sweep()
+    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_pending_uploads_gives_a_file_that_was_just_written_time(upload_folder: Path) -> None:
+    path = upload_folder / "content" / "b.png"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    pending = PendingUploads(grace=3600.0)
+    pending.finished([path])
+    pending.sweep()
+    assert path.exists()
+    pending.grace = 0.0
+    pending.sweep()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "name"),
+    [
+        ("/up/h/a.png", None, "a.png"),
+        ("/up/h/r%22n%22.png", "rn.png", 'r"n".png'),
+        ("/up/h/rn.png", 'r"n:1?.png', 'r"n:1?.png'),
+        ("/up/h/r%C3%B6.png", "r%C3%B6.png", "rö.png"),
+        ("/up/h/a%20b.png", "a%20b.png", "a%20b.png"),
+        ("/up/h/x.png", "C:\\films\\../x\n.png", "x.png"),
+        ("/up/h/x.png", "\u202e\x00", "file"),
+    ],
+)
+def test_true_name(path: str, sent: str | None, name: str) -> None:
+    assert true_name(path, sent) == name
+
+
+def test_take_deletes_only_uploads(tmp_path: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.png"
+    own.write_bytes(b"mine")
+    assert take(own) == ("own.png", b"mine")
+    assert own.exists()
+    discard([upload_folder / os.path.relpath(own, upload_folder)])
+    assert own.exists()
+    with pytest.raises(UnreadableRadiograph, match="no longer there") as caught:
+        take(upload_folder / "gone" / "x.png")
+    assert caught.value.code == "missing"
+    monkeypatch.setattr("hf_model.page.uploads.MAX_UPLOAD_BYTES", 3)
+    with pytest.raises(UnreadableRadiograph, match="the limit is"):
+        take(own)
 
 
 def packed(
