@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hf_model.inference.engines.cores_and_memory import usable_cores
+
 PACKAGES = ("torch", "transformers", "openvino", "onnxruntime", "pillow", "numpy", "gradio", "accelerate", "datasets")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 SIDES = (512, 1024, 2048)
@@ -16,14 +18,14 @@ SIDES = (512, 1024, 2048)
 
 def describe() -> dict[str, Any]:
     """CPU model, usable cores, the flags that matter to a network, memory (GiB), and library versions."""
-    from hf_model.inference.engines.cores_and_memory import usable_cores
+    import psutil
 
     facts = _cpu_facts(Path("/proc/cpuinfo"))
     return {
         "cpu": facts["cpu"],
         "cores": usable_cores(),
         "flags": facts["flags"],
-        "memory_gib": _memory_gib(Path("/proc/meminfo")),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
@@ -34,8 +36,8 @@ def sentence(described: dict[str, Any]) -> str:
     """The machine in one line for README."""
     flags = f", {' '.join(described['flags'])}" if described["flags"] else ""
     versions = ", ".join(f"{name} {number}" for name, number in described["versions"].items())
-    memory = f", {described['memory_gib']} GiB" if described["memory_gib"] else ""
-    return f"{described['cpu']}, {described['cores']} cores{flags}{memory}; Python {described['python']}, {versions}"
+    memory = f"{described['memory_gib']} GiB"
+    return f"{described['cpu']}, {described['cores']} cores{flags}, {memory}; Python {described['python']}, {versions}"
 
 
 @cache
@@ -45,8 +47,6 @@ def matrix_rate(precision: str = "f32", cores: int | None = None) -> float:
     precision: "f32" or "bf16". cores: threads (None: as many as the process may use). Needs torch.
     """
     import torch
-
-    from hf_model.inference.engines.cores_and_memory import usable_cores
 
     types = {"f32": torch.float32, "bf16": torch.bfloat16}
     if precision not in types:
@@ -86,14 +86,6 @@ def _cpu_facts(path: Path) -> dict[str, Any]:
     known = f" (family {numbers[0]}, model {numbers[1]})" if all(numbers) else ""
     present = set(facts.get("flags", "").split())
     return {"cpu": name + known, "flags": [flag for flag in FLAGS if flag in present]}
-
-
-def _memory_gib(path: Path) -> int | None:
-    try:
-        first = path.read_text(encoding="ascii").splitlines()[0].split()
-    except (OSError, IndexError):
-        return None
-    return round(int(first[1]) / 2**20)
 
 
 def _version(package: str) -> str | None:

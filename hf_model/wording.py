@@ -40,9 +40,9 @@ def setting(share: float) -> str:
     return f"{100 * share:.10g} %"
 
 
-def decimal(value: float, digits: int = 3) -> str:
-    """A figure that is no percentage: ``0.977``."""
-    return f"{value:.{digits}f}"
+def decimal(value: float, digits: int = 3, *, signed: bool = False) -> str:
+    """A figure that is no percentage: ``0.977``; signed, as a difference: ``+0.977``."""
+    return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def count(number: int) -> str:
@@ -71,14 +71,16 @@ def rate(figure: Any, key: str = "interval") -> str:
     return _written(figure, percent, lambda low, high: f" ({_digits(low)} to {_digits(high)})", key)
 
 
-def ratio(figure: Any, key: str = "interval", digits: int = 3) -> str:
-    """A figure that is no percentage, with its interval: ``0.977 (0.965 to 0.985)``; ``0.977`` without one."""
-    return _written(
-        figure,
-        lambda value: decimal(value, digits),
-        lambda low, high: f" ({decimal(low, digits)} to {decimal(high, digits)})",
-        key,
-    )
+def ratio(figure: Any, key: str = "interval", digits: int = 3, *, signed: bool = False) -> str:
+    """A figure that is no percentage, with its interval: ``0.977 (0.965 to 0.985)``; ``0.977`` without one.
+
+    signed: for differences, ``+0.003 (-0.001 to +0.007)``.
+    """
+
+    def text(value: float) -> str:
+        return decimal(value, digits, signed=signed)
+
+    return _written(figure, text, lambda low, high: f" ({text(low)} to {text(high)})", key)
 
 
 def _written(figure: Any, value: Any, brackets: Any, key: str) -> str:

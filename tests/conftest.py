@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 from pathlib import Path
+from types import ModuleType
 
 # before any import of gradio, transformers or huggingface_hub: tests ask no network for anything
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,9 +15,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # two test processes share two cores: a thread each is faster than two that wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
-from generated import chest, make_scores, write_image_folder
+from generated import make_scores, write_image_folder
 
 from hf_model.metrics.scores import Scores
 
@@ -43,63 +43,25 @@ def scores() -> Scores:
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny EfficientNet from scratch as a base checkpoint folder: width 0.1, 64 px."""
-    import torch
-    from transformers import EfficientNetConfig, EfficientNetForImageClassification
-
-    from hf_model.radiograph import Preprocessing
-
-    torch.manual_seed(0)
-    config = EfficientNetConfig(
-        image_size=64,
-        width_coefficient=0.1,
-        depth_coefficient=0.1,
-        hidden_dim=128,
-        hidden_act="relu6",
-        num_labels=2,
-        id2label={0: "NORMAL", 1: "PNEUMONIA"},
-        label2id={"NORMAL": 0, "PNEUMONIA": 1},
-    )
-    model = EfficientNetForImageClassification(config)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.reset_parameters()  # transformers draws the weights from N(0, 0.02): the model would put out zeros
-        elif isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    # a base checkpoint has seen pictures: running statistics of some, as a pre-trained one would have
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # the plain mean over batches
-    grey = np.stack([chest(seed, pneumonia=seed % 2 == 1) for seed in range(32)])
-    with torch.no_grad():
-        model.train()(pixel_values=torch.from_numpy(Preprocessing(height=64, width=64).normalize(grey)))
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    model.save_pretrained(folder)
-    Preprocessing(height=64, width=64).save(folder)
-    return folder
+    """A tiny EfficientNet as a base checkpoint folder."""
+    return tiny_checkpoint().base_folder(tmp_path_factory.mktemp("tiny") / "base")
 
 
 @pytest.fixture(scope="session")
 def plain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as transformers saves it: no decision.json, no export."""
-    from inference_checkpoints import build
-
-    return build(tmp_path_factory.mktemp("plain") / "tiny")
+    """A checkpoint as transformers saves it: no decision.json, no graph."""
+    return tiny_checkpoint().random_folder(tmp_path_factory.mktemp("plain") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete checkpoint: decision.json, metrics.json and the export."""
-    from inference_checkpoints import build, decision
+    """A complete checkpoint: decision.json, metrics.json and the graph."""
+    return tiny_checkpoint().exported_folder(tmp_path_factory.mktemp("exported") / "tiny")
 
-    from hf_model.inference.checkpoint import Checkpoint
-    from hf_model.inference.engines.export import export
 
-    folder = build(tmp_path_factory.mktemp("exported") / "tiny")
-    decision().save(folder)
-    (folder / "metrics.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
-    export(Checkpoint.open(folder))
-    return folder
+def tiny_checkpoint() -> ModuleType:
+    """The builders, which import torch: not for tests that do without."""
+    return importlib.import_module("tiny_checkpoint")
 
 
 @pytest.fixture(scope="session")

@@ -77,3 +77,12 @@ def make_scores(patients: int = 400, *, seed: int = 0, separation: float = 2.0, 
     margins = margins + generator.normal(size=len(owner))
     logits = np.stack([-margins / 2, margins / 2], axis=1)
     return Scores(logits, labels, [f"p{row:05d}.jpeg" for row in range(len(owner))], [f"person{key}" for key in owner])
+
+
+def pictures(count: int, seed: int = 0, side: int = 64) -> np.ndarray:
+    """Smooth random grey pictures uint8 (count, side, side)."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.uniform(0, 255, (count, 8, 8))
+    return np.clip(
+        np.kron(coarse, np.ones((side // 8, side // 8))) + generator.normal(0, 5, (count, side, side)), 0, 255
+    ).astype(np.uint8)

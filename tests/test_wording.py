@@ -35,6 +35,12 @@ def test_figures_may_be_objects() -> None:
     assert wording.interval(Rate(0, 12), percentage=True) == "0.0 to 24.2 %"
 
 
+def test_a_difference_has_its_sign() -> None:
+    figure = {"value": 0.003, "interval": [-0.0018, 0.0074]}
+    assert wording.ratio(figure, digits=4, signed=True) == "+0.0030 (-0.0018 to +0.0074)"
+    assert wording.decimal(0.5, signed=True) == "+0.500"
+
+
 def test_a_figure_that_is_missing_and_one_that_has_no_value_read_differently() -> None:
     assert wording.rate(None) == wording.ratio(None) == "not given"
     assert wording.rate({"value": None, "interval": None}) == "not defined"

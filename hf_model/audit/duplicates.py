@@ -15,12 +15,12 @@ from hf_model.data.near_duplicates import (
     HASH_DISTANCE,
     PIXEL_SIDE,
     Pair,
-    components,
     near_pairs,
     standardised,
     thumbnails,
 )
 from hf_model.data.patients import bare_number
+from hf_model.data.splits import components
 
 
 def positions_by_key(keys: Iterable[Hashable | None]) -> dict[Hashable, list[int]]:

@@ -21,7 +21,7 @@ from hf_model.data.folders import FROM_DICOM, FROM_FOLDER, known_label
 from hf_model.data.loading import DatasetError, file_name, read_bytes
 from hf_model.data.patients import anonymous_keys, bare_number
 from hf_model.data.pixels import Pixels, decode_split
-from hf_model.data.prepare import FILE_NAME, find_patients, owners_of, pool_splits
+from hf_model.data.prepare import FILE_NAME, find_patients, patients_from, pool_splits
 from hf_model.data.splits import join_groups
 from hf_model.radiograph.dicom import has_prefix, looks_like_dicom
 from hf_model.radiograph.preprocess import Preprocessing
@@ -136,7 +136,7 @@ def patient_keys(
         if column is not None and column not in rows.column_names:
             raise DatasetError(f"--patient_column {column}: the test split has {', '.join(rows.column_names)}.")
         columns = {name: list(rows[name]) for name in (column, FROM_DICOM, FROM_FOLDER) if name in rows.column_names}
-        keys += owners_of(names[len(keys) : len(keys) + len(rows)], columns, source, column, pattern)
+        keys += patients_from(names[len(keys) : len(keys) + len(rows)], columns, source, column, pattern)
     if column is not None or pattern is not None:
         keys = anonymous_keys(keys)  # of all parts together: a patient of two parts keeps one key
     return [key or None for key in keys], source

@@ -57,8 +57,8 @@ def main(argv: list[str]) -> int:
                 heat_map=arguments.heat_map,
             )
             results = _counted(results, unanswered, override=arguments.override)
-            # No bar where standard error is no terminal (None), where the table itself is printed on the terminal, and
-            # of several processes only the first one's.
+            # None: a progress bar if standard error is a terminal. No bar where the table itself is printed on the
+            # terminal, nor from a process that is not the first of several.
             silent = True if output.isatty() or not first_process else None
             results = tqdm(results, total=len(files), unit="picture", file=sys.stderr, disable=silent)
             by_suffix = "json" if destination and Path(destination).suffix.lower() == ".json" else "csv"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_model.config import NOT_A_DEVICE
 from hf_model.data.arguments import add_column_options, column_options
@@ -19,10 +18,14 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
 from hf_model.metrics.record import evaluation_record
+from hf_model.wording import counted, rate
+
+if TYPE_CHECKING:
+    from hf_model.evaluation.labelled_dataset import LabelledDataset
 
 
 def main(argv: list[str]) -> int:
-    """Run the command. Gives 0, or 2 for a mistake in the arguments or too few patients."""
+    """Run the command. Returns 0, or 2 for a mistake in the arguments or too few patients."""
     arguments = _parser().parse_args(argv)
     try:
         lines = _recalibrate(arguments, f"python -m hf_model recalibrate {shlex.join(argv)}")
@@ -52,21 +55,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
+    """Write the new checkpoint; the lines to print."""
     from hf_model.evaluation.labelled_dataset import LabelledDataset, score
 
     target = Path(arguments.output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--output {target} is there already; name a new folder.")
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    pictures = LabelledDataset.open(arguments.dataset, arguments.split, **column_options(arguments))
-    _refuse_known(checkpoint, pictures)
+    dataset = LabelledDataset.open(arguments.dataset, arguments.split, **column_options(arguments))
+    _refuse_known(checkpoint, dataset)
     classifier = Classifier(checkpoint, open_engine(checkpoint, arguments.engine))
-    scored = score(classifier, pictures, what=pictures.name)
+    scored = score(classifier, dataset, what=dataset.name)
     facts = {
         "command": command,
-        "dataset": pictures.name,
-        "split": pictures.split,
-        "data_sha256": pictures.sha256(),
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "data_sha256": dataset.sha256(),
         "weights_sha256": checkpoint.weights_sha256,
         "engine": classifier.engine_name,
         "unreadable": len(scored.failures),
@@ -80,53 +84,12 @@ def _recalibrate(arguments: argparse.Namespace, command: str) -> list[str]:
         seed=arguments.seed,
         provenance=facts | {"recalibrated": True},
     )
-    before = evaluation_record(scored.scores, checkpoint.decision, replicates=200)
-    write_recalibrated(checkpoint.folder, target, decision, scored.scores, checkpoint.metrics or {}, facts)
-    _write_presentation(target)
-    return [
-        *left_out_lines([name for name, _ in scored.failures], scored.refused),
-        *_summary(checkpoint, before, decision, facts, target),
-    ]
-
-
-def _refuse_known(checkpoint: Checkpoint, pictures: Any) -> None:
-    """Pictures that the weights or the figures of this checkpoint came from prove nothing new."""
-    role = CheckpointPictures.read(checkpoint.metrics, checkpoint.folder).role(pictures)
-    if role == TEST:
-        raise ValueError(
-            f"{pictures.dataset} holds pictures of this checkpoint's own test split; fitting on them would leave "
-            "nothing to measure it with. Use other pictures."
-        )
-    if role == DEVELOPMENT:
-        raise ValueError(
-            f"{pictures.dataset} holds pictures of the data that this checkpoint was trained on or calibrated with, by "
-            "its name or by file names: its scores there are better than on new patients, and so would the threshold "
-            "seem. Use pictures that it has not seen."
-        )
-
-
-def _write_presentation(folder: Path) -> None:
-    """The card and, where there are test figures, the confusion matrix it shows, from the new decision."""
-    from hf_model.evaluation import figures
-    from hf_model.hub.model_card import write_card
-
-    tests = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
-    for name, record in list(tests.items())[:1]:
-        counts = record["points"]["default"]["confusion"]
-        drawn = figures.confusion_matrix(counts, f"{name}, test, at the checkpoint's threshold")
-        figures.save(drawn, folder / "confusion_matrix", formats=("png",))
-    write_card(folder)
-
-
-def _summary(
-    checkpoint: Checkpoint, before: dict[str, Any], decision: Any, facts: dict[str, Any], target: Path
-) -> list[str]:
-    old = before["points"]["default"]
-    was = " and ".join(
-        f"{name} {'not defined' if old[name]['value'] is None else format(old[name]['value'], '.3f')}"
-        for name in ("sensitivity", "specificity")
-    )
-    lines = [f"Before, at {checkpoint.decision.threshold:.4f}: {was} on these {before['n']} pictures."]
+    before = evaluation_record(scored.scores, checkpoint.decision, replicates=200)["points"]["default"]
+    renewed = write_recalibrated(checkpoint.folder, target, decision, scored.scores, checkpoint.metrics or {}, facts)
+    _write_card(target, renewed["test"])
+    was = " and ".join(f"{name} {rate(before[name])}" for name in ("sensitivity", "specificity"))
+    lines = left_out_lines([name for name, _ in scored.failures], scored.refused)
+    lines.append(f"Before, at {before['threshold']:.4f}: {was} on these {counted(len(scored.scores), 'picture')}.")
     lines += [f"{name}: {point.describe()}" for name, point in decision.points.items()]
     lines.append(f"Temperature {decision.temperature:.4f}, bias {decision.bias:+.4f}.")
     if not facts["patients_known"]:
@@ -135,3 +98,31 @@ def _summary(
             "have several pictures the bounds are too good: name --patient_column or --patient_pattern."
         )
     return [*lines, f"Written to {target}. Measure it on further local pictures with `python -m hf_model evaluate`."]
+
+
+def _refuse_known(checkpoint: Checkpoint, dataset: LabelledDataset) -> None:
+    """Pictures that the weights or the figures of this checkpoint came from prove nothing new."""
+    role = CheckpointPictures.read(checkpoint.metrics, checkpoint.folder).role(dataset)
+    if role == TEST:
+        raise ValueError(
+            f"{dataset.dataset} holds pictures of this checkpoint's own test split; fitting on them would leave "
+            "nothing to measure it with. Use other pictures."
+        )
+    if role == DEVELOPMENT:
+        raise ValueError(
+            f"{dataset.dataset} holds pictures of the data that this checkpoint was trained on or calibrated with, by "
+            "its name or by file names: its scores there are better than on new patients, and so would the threshold "
+            "seem. Use pictures that it has not seen."
+        )
+
+
+def _write_card(folder: Path, tests: dict[str, Any]) -> None:
+    """The card and, where there are test figures, the confusion matrix it shows, from the new decision."""
+    from hf_model.evaluation import figures  # matplotlib
+    from hf_model.hub.model_card import write_card
+
+    for name, record in list(tests.items())[:1]:
+        counts = record["points"]["default"]["confusion"]
+        drawn = figures.confusion_matrix(counts, f"{name}, test, at the checkpoint's threshold")
+        figures.save(drawn, folder / "confusion_matrix", formats=("png",))
+    write_card(folder)

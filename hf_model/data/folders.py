@@ -19,21 +19,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hf_model.config import LABEL2ID, LABELS
-from hf_model.data.patients import anonymous_keys, is_dicom, owners, read_owner
+from hf_model.data.patients import anonymous_keys, dicom_patients, is_dicom, read_patient_id
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
+logger = logging.getLogger(__name__)
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp"}
+METADATA_FILES = ("metadata.csv", "metadata.jsonl")
+NAME_COLUMNS = ("file_name", "file_path")
+LABEL_COLUMNS = ("label", "labels")
+FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
+"""Columns that this module adds where every picture has the key: hashed, see ``anonymous_keys``."""
 NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 def known_label(name: str) -> int | None:
-    """0 for NORMAL, 1 for PNEUMONIA, whatever the case, numbers and punctuation around it; None for another class."""
+    """0 for NORMAL, 1 for PNEUMONIA, ignoring case, digits and punctuation; None for another class."""
     return LABEL2ID.get(re.sub(r"[^A-Z]", "", name.upper()))
 
 
 def label_mapping(names: list[str]) -> dict[str, int | None]:
-    """Class name -> label. Names 0 and 1 alone are taken for NORMAL and PNEUMONIA; None where a name says nothing."""
+    """Class name -> label. The names 0 and 1 alone mean NORMAL and PNEUMONIA; None for an unknown class."""
     if names and set(names) <= set(NUMBERS):
         return {name: NUMBERS[name] for name in names}
     return {name: known_label(name) for name in names}
@@ -42,8 +49,8 @@ def label_mapping(names: list[str]) -> dict[str, int | None]:
 def walk_files(root: Path) -> Iterator[Path]:
     """Files below ``root`` in order of their paths, links to folders followed, hidden folders (``.name``) left out.
 
-    Unlike ``Path.rglob``, which in Python 3.11 enters no linked folder and skips what it may not read. A link that
-    leads nowhere comes as a path, so that reading it fails by name. A folder is entered once, so loops end.
+    Unlike ``Path.rglob``, which in Python 3.11 enters no linked folder and skips what it may not read. A dangling link
+    comes as a path, so that reading it fails by name. A folder is entered once, so loops end.
 
     Raises:
         OSError: a folder that cannot be listed, with its name.
@@ -65,12 +72,6 @@ def walk_files(root: Path) -> Iterator[Path]:
     yield from sorted(found)
 
 
-logger = logging.getLogger(__name__)
-FILES = ("metadata.csv", "metadata.jsonl")
-KEYS = ("file_name", "file_path")
-LABELLED = ("label", "labels")
-
-
 def read_metadata(folders: Iterable[Path]) -> dict[Path, dict[str, str]]:
     """File -> its columns as text, from the metadata files in ``folders``; their paths are relative to these.
 
@@ -78,7 +79,7 @@ def read_metadata(folders: Iterable[Path]) -> dict[Path, dict[str, str]]:
         ValueError: a file that cannot be read.
     """
     found: dict[Path, dict[str, str]] = {}
-    for file in (folder / name for folder in folders for name in FILES):
+    for file in (folder / name for folder in folders for name in METADATA_FILES):
         if not file.is_file():
             continue
         try:
@@ -90,23 +91,23 @@ def read_metadata(folders: Iterable[Path]) -> dict[Path, dict[str, str]]:
             )
         except (OSError, ValueError) as error:
             raise ValueError(f"{file}: cannot be read: {error}") from error
-        key = next((key for key in KEYS if rows and key in rows[0]), None)
+        key = next((key for key in NAME_COLUMNS if rows and key in rows[0]), None)
         if key is None:
             logger.warning("%s has no column file_name, so its columns are not used.", file)
             continue
         for row in rows:
-            values = {k: "" if v is None else str(v) for k, v in row.items() if k is not None and k not in KEYS}
+            values = {k: "" if v is None else str(v) for k, v in row.items() if k is not None and k not in NAME_COLUMNS}
             found[(file.parent / str(row[key])).resolve()] = values
     return found
 
 
 def is_labelled(found: dict[Path, dict[str, str]]) -> bool:
-    """Whether the metadata says the classes itself."""
-    return any(name in row for row in found.values() for name in LABELLED)
+    """Whether the metadata has a column of labels."""
+    return any(name in row for row in found.values() for name in LABEL_COLUMNS)
 
 
 def columns_for(files: list[Path], found: dict[Path, dict[str, str]], taken: Iterable[str]) -> dict[str, list[str]]:
-    """The columns of N files, "" where the metadata has no row; none of the names in ``taken``."""
+    """The metadata columns of N files, "" where it has no row; without the column names in ``taken``."""
     names = dict.fromkeys(name for row in found.values() for name in row if name not in set(taken))
     rows = [found.get(file.resolve()) for file in files]
     missing = [file.name for file, row in zip(files, rows, strict=True) if row is None]
@@ -115,21 +116,16 @@ def columns_for(files: list[Path], found: dict[Path, dict[str, str]], taken: Ite
     return {name: [(row or {}).get(name, "") for row in rows] for name in names}
 
 
-PICTURES = {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp"}
-FROM_DICOM, FROM_FOLDER = "patient_dicom", "patient_folder"
-"""Columns that this module adds where every picture has the key: hashed, see ``anonymous_keys``."""
-
-
 class File(NamedTuple):
     """A file below a class folder ``top``. kind: "picture", "dicom", or "" for anything else.
 
-    owner: ``PatientID`` of a DICOM header, else "".
+    patient_id: ``PatientID`` of a DICOM header, else "".
     """
 
     path: Path
     top: Path
     kind: str
-    owner: str
+    patient_id: str
 
     @property
     def label(self) -> str:
@@ -143,7 +139,7 @@ class File(NamedTuple):
 
 
 def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict | None:
-    """The splits of class folders, or None for what else there is: no classes, or metadata that says them itself.
+    """The splits of class folders, or None for other folders: without classes, or with labels in their metadata.
 
     Args:
         folder: holds ``NORMAL`` and ``PNEUMONIA`` (or one of them), or split folders that do, or nothing but one
@@ -166,7 +162,10 @@ def read_class_folders(folder: Path, split_names: Iterable[str]) -> DatasetDict 
     metadata = read_metadata(places)
     if not listed or (is_labelled(metadata) and not any(file.nested or file.kind == "dicom" for file in listed)):
         return None
-    _tell_others([file.path.name for part in every.values() for file in part if not file.kind])
+    others = [file.path.name for part in every.values() for file in part if not file.kind]
+    if others:
+        listing = ", ".join(others[:3])
+        logger.warning("%d files in class folders are not pictures and are left out: %s", len(others), listing)
     columns: dict[str, list] = _patient_keys(listed)
     columns |= columns_for([file.path for file in listed], metadata, ("image", "label", *columns))
     classes = sorted({file.label for file in listed})
@@ -193,7 +192,7 @@ def _roots(folder: Path, split_names: set[str]) -> dict[str, Path]:
     others = [path.name for path in classed if path.name not in splits]
     # Kaggle's archive holds a copy of itself, which has splits and no classes
     if splits and others:
-        logger.warning("Left out, because no name of a split: the folders %s, which hold classes.", ", ".join(others))
+        logger.warning("Left out, not named like a split: the folders %s, which hold classes.", ", ".join(others))
     # an archive unpacks into a folder of its own name
     return _roots(inner[0], split_names) if not splits and len(inner) == 1 else splits
 
@@ -212,30 +211,23 @@ def _has_classes(folder: Path) -> bool:
 
 
 def _files(root: Path) -> list[File]:
-    """What lies in the class folders, in order of path, but for hidden files and folders."""
+    """The files in the class folders, in order of path, without hidden files and folders."""
     found = []
     for top in _visible_folders(root):
         for path in walk_files(top):
-            if any(_is_hidden(part) for part in path.relative_to(top).parts) or path.name in FILES:
+            if any(_is_hidden(part) for part in path.relative_to(top).parts) or path.name in METADATA_FILES:
                 continue
-            kind, owner = "picture" if path.suffix.lower() in PICTURES else "", ""
-            if not kind and is_dicom(path) and (header := read_owner(path)) is not None:
-                kind, owner = "dicom", header
-            found.append(File(path, top, kind, owner))
+            kind, patient_id = "picture" if path.suffix.lower() in PICTURE_SUFFIXES else "", None
+            if not kind and is_dicom(path) and (patient_id := read_patient_id(path)) is not None:
+                kind = "dicom"
+            found.append(File(path, top, kind, patient_id or ""))
     return found
 
 
-def _tell_others(names: list[str]) -> None:
-    """Say what lies in the class folders and is not looked at."""
-    if names:
-        listing = ", ".join(names[:3])
-        logger.warning("%d files in class folders are no pictures and are left out: %s", len(names), listing)
-
-
 def _patient_keys(listed: list[File]) -> dict[str, list[str]]:
-    """The column that tells patients apart: PatientID of DICOM headers, else the folder below the class."""
+    """The column of patient keys: PatientID of DICOM headers, else the folder below the class."""
     if any(file.kind == "dicom" for file in listed):
-        ids = owners([file.owner for file in listed], [file.path.name for file in listed])
+        ids = dicom_patients([file.patient_id for file in listed], [file.path.name for file in listed])
         if ids is not None:
             return {FROM_DICOM: anonymous_keys(ids)}
     nested = [file.nested for file in listed]
@@ -250,7 +242,7 @@ def _patient_keys(listed: list[File]) -> dict[str, list[str]]:
 
 
 def _fingerprint(part: list[File]) -> str:
-    """Changes when a file is added, removed, moved or rewritten: decoded pixels are kept under it."""
+    """A key for decoded pixels that changes when a file is added, removed, moved or rewritten."""
     lines = [f"{file.path} {file.label} {_state(file.path)}" for file in part]
     return hashlib.sha256("\n".join(["class folders 2", *lines]).encode()).hexdigest()[:16]
 
@@ -258,6 +250,6 @@ def _fingerprint(part: list[File]) -> str:
 def _state(path: Path) -> str:
     try:
         stat = path.stat()
-    except OSError:  # a link that leads nowhere: decoding names it
+    except OSError:  # a dangling link: decoding names it
         return "cannot be read"
     return f"{stat.st_size} {stat.st_mtime_ns}"

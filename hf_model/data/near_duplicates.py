@@ -3,22 +3,20 @@
 Found in two steps. A perceptual hash (64 signs of the lowest cosine frequencies about their median: Zauner 2010, as in
 the package ``imagehash``) proposes pairs, also against mirrored pictures; the correlation of the pictures at 64 px
 decides. The hash alone is no evidence here: chests are so alike that on the published data it proposes thousands of
-pairs of different children. The correlation has to hold inside even borders too: two strangers in one black frame
-correlate by the frame.
+pairs of different children. The correlation has to hold inside even borders too: two different chests in the same black
+frame correlate because of the frame.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from scipy.fft import dctn
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 HASH_DISTANCE = 10
 """Bits of 64. Two renderings of one picture of the published data differ in 8 at most (5,856 measured)."""
@@ -68,13 +66,6 @@ def near_pairs(
                 if _correlation(one[box], two[box]) >= CORRELATION:
                     found[first, second] = Pair(first, second, distance, correlation, flip)
     return sorted(found.values(), key=lambda pair: -pair.correlation)
-
-
-def components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """int (count,): the same number for pictures that pairs join, directly or over others."""
-    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
 
 
 def thumbnails(pixels: Sequence[np.ndarray] | np.ndarray, side: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a file name says of the patient.
+"""The patient of a picture, from its file name or its DICOM header.
 
 The file names of Kermany, Zhang and Goldbaum (Mendeley Data, doi 10.17632/rscbjbr9sj) carry the patient:
 ``person1018_virus_1706.jpeg``, ``IM-0115-0001.jpeg``, ``NORMAL2-IM-0530-0001.jpeg`` and, in version 3 of the data
@@ -15,6 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from hf_model.radiograph.dicom import has_prefix
 
+logger = logging.getLogger(__name__)
+DICOM_SUFFIXES = {".dcm", ".dicom", ".dic"}
+MOST_WITHOUT_ID = 0.05
+"""Share of DICOM files without a PatientID up to which those of the others are used."""
 _KEYS = (
     re.compile(r"^(?P<key>person(?P<bare>\d+)_(?P<aetiology>bacteria|virus))(?:_|\.|$)", re.IGNORECASE),
     re.compile(r"^(?P<key>(?:NORMAL2-)?IM-(?P<bare>\d+))(?:-|\.|$)", re.IGNORECASE),
@@ -28,7 +32,7 @@ def _match(file_name: str) -> re.Match[str] | None:
 
 
 def patient_key(file_name: str) -> str | None:
-    """The patient that ``file_name`` names, or None: ``person<N>_<bacteria|virus>``, ``(NORMAL2-)IM-<N>``.
+    """The patient that ``file_name`` names: ``person<N>_<bacteria|virus>``, ``(NORMAL2-)IM-<N>``; else None.
 
     With this key the published train and test splits share no patient.
     """
@@ -37,11 +41,11 @@ def patient_key(file_name: str) -> str | None:
 
 
 def bare_number(file_name: str) -> str | None:
-    """The coarser key ``person<N>`` or ``im-<N>``, which merges what the full key keeps apart.
+    """The coarser key ``person-<N>`` or ``im-<N>``, which merges series that the full key keeps apart.
 
-    Each series (bacteria, virus, ``IM``, ``NORMAL2-IM``) has a numbering of its own, so across *splits* this key sees
-    patients that are not there: 170 ``person`` numbers between train and test, none of them in the same series. Within
-    one split, grouping by it is safe whichever reading is right.
+    Each series (bacteria, virus, ``IM``, ``NORMAL2-IM``) has its own numbering, so between *splits* this key finds
+    patients that are not shared: 170 ``person`` numbers occur in train and in test, none of them in the same series.
+    Within one split, grouping by it is safe whether numbers of two series mean one patient or two.
     """
     match = _match(file_name)
     if not match:
@@ -68,7 +72,7 @@ def patient_key_function(pattern: str | None) -> Callable[[str], str | None]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"--patient_pattern {pattern!r} is no regular expression: {error}.") from error
+        raise ValueError(f"--patient_pattern {pattern!r} is not a regular expression: {error}.") from error
     if compiled.groups < 1:
         raise ValueError(f"--patient_pattern {pattern!r} has no group: put the patient's part in (parentheses).")
 
@@ -80,10 +84,10 @@ def patient_key_function(pattern: str | None) -> Callable[[str], str | None]:
 
 
 def anonymous_keys(ids: Sequence[str]) -> list[str]:
-    """Keys that are equal where the identifiers are, and from which no identifier can be had; "" stays "".
+    """Hashed identifiers, equal where the identifiers are equal; "" stays "".
 
-    Hospital numbers are few enough to try them all, so a plain hash would give them away. This one is salted with the
-    whole set of identifiers: the same data gives the same keys, and who wants to try has to know everybody else first.
+    Hospital numbers are few enough to try them all, so an unsalted hash would reveal them. This one is salted with the
+    whole set of identifiers: the same data gives the same keys, and a guess can only be checked with all the others.
     """
     salt = hashlib.sha256("\0".join(sorted(set(ids) - {""})).encode()).digest()
     return [
@@ -93,22 +97,16 @@ def anonymous_keys(ids: Sequence[str]) -> list[str]:
 
 
 def patients_of(names: Sequence[str], pattern: str | None = None) -> list[str] | None:
-    """One patient key per file name, or None where any name says nothing (then no grouping can be trusted)."""
+    """One patient key per file name, or None if any name has none: then no grouping can be trusted."""
     function = patient_key_function(pattern)
     keys = [function(name) for name in names]
     return None if any(key is None for key in keys) else keys
 
 
-logger = logging.getLogger(__name__)
-SUFFIXES = {".dcm", ".dicom", ".dic"}
-FEW = 0.05
-"""Share of files without a PatientID up to which the others' are still used; each of the few is a patient then."""
-
-
 def is_dicom(path: Path) -> bool:
-    """By the suffix, or by its first bytes where it has none: archives give files no suffix."""
+    """Whether a file is DICOM, by its suffix or, without one (archives give none), by its first bytes."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
+    if suffix in DICOM_SUFFIXES:
         return True
     if suffix and not suffix[1:].isdigit():
         return False
@@ -119,8 +117,8 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def read_owner(path: Path) -> str | None:
-    """``PatientID`` with its issuer, "" where there is none; None for a file without a picture, or that is no DICOM.
+def read_patient_id(path: Path) -> str | None:
+    """``PatientID`` with its issuer, "" if the header has none; None for a file that is not DICOM or has no picture.
 
     A directory (``DICOMDIR``), a report and a damaged file have no rows and columns.
     """
@@ -132,34 +130,35 @@ def read_owner(path: Path) -> str | None:
         if "Rows" not in header or "Columns" not in header:
             return None
         number, issuer = (str(header.get(tag, "") or "").strip() for tag in wanted[:2])
-    except Exception as error:  # pydicom raises anything at all on broken bytes; the file is told to be none
+    except Exception as error:  # pydicom raises anything at all on broken bytes; such a file is not DICOM
         logger.debug("%s: no header", path, exc_info=error)
         return None
     return f"{number}\n{issuer}" if number else ""
 
 
-def owners(found: list[str], names: list[str]) -> list[str] | None:
-    """The identifiers of N files ("" where a file has none), those of a few without one made up; None if no use.
+def dicom_patients(ids: list[str], names: list[str]) -> list[str] | None:
+    """Patients of N files from their ``PatientID``s; a file without one ("") counts as a patient of its own.
 
-    No use: all have the same, or more than ``FEW`` have none. names: of the files, for what is said about them.
+    None, with a warning, if all files have the same, or more than ``MOST_WITHOUT_ID`` have none.
+
+    Args:
+        names: file names, for the warnings.
     """
-    without = [row for row, owner in enumerate(found) if not owner]
-    same = len(set(found)) == 1 and len(found) > 1
-    if len(without) > FEW * len(found) or same:
-        reason = (
-            "every file has the same PatientID"
-            if same and not without
-            else (f"{len(without)} of {len(found)} files have no PatientID (for example {names[without[0]]})")
-        )
-        logger.warning("%s: the DICOM headers do not tell patients apart.", reason)
+    without = [row for row, number in enumerate(ids) if not number]
+    reason = None
+    if len(without) > MOST_WITHOUT_ID * len(ids):
+        reason = f"{len(without)} of {len(ids)} files have no PatientID (for example {names[without[0]]})"
+    elif len(set(ids)) == 1 and len(ids) > 1:
+        reason = "every file has the same PatientID"
+    if reason:
+        logger.warning("%s: patients are not taken from the DICOM headers.", reason)
         return None
     if without:
-        listing = ", ".join(names[row] for row in without[:3])
         logger.warning(
             "%d of %d files have no PatientID and count as a patient each: %s. Take them out if they may show one of "
             "the others.",
             len(without),
-            len(found),
-            listing,
+            len(ids),
+            ", ".join(names[row] for row in without[:3]),
         )
-    return [owner or f"file {row}" for row, owner in enumerate(found)]
+    return [number or f"file {row}" for row, number in enumerate(ids)]

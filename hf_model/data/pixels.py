@@ -1,9 +1,8 @@
-"""Every picture decoded and resized once, into a uint8 memory map.
+"""Decode and resize every picture once, into a uint8 memory map.
 
-Decoding and resizing go through ``read_radiograph`` and the checkpoint's ``Preprocessing``, the very code that serves
-an upload, so training sees what serving will show the model. The map is keyed by the data set's fingerprint and the
-preprocessing; a row that cannot be read, or is blank, is skipped, named and counted, and stops nothing: what serving
-refuses teaches nothing and is no test.
+Decoding and resizing go through ``read_radiograph`` and the checkpoint's ``Preprocessing``, the code that serves an
+upload, so training sees what serving will show the model. The map is keyed by the data set's fingerprint and the
+preprocessing. Rows that cannot be read or are blank, which serving refuses, are skipped, named and counted.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from hf_model.data.loading import file_name, read_bytes
-from hf_model.files import cache_folder
+from hf_model.files import cache_folder, write_json
 from hf_model.radiograph import UnreadableRadiograph, read_radiograph
 from hf_model.radiograph.checks import BLANK, is_blank
 from hf_model.radiograph.preprocess import Preprocessing
@@ -33,7 +32,7 @@ from hf_model.radiograph.preprocess import Preprocessing
 logger = logging.getLogger(__name__)
 T, R = TypeVar("T"), TypeVar("R")
 STALE = 86400
-"""Seconds after which a map that was not finished is taken for abandoned."""
+"""Seconds after which an unfinished map counts as abandoned."""
 _FORMAT = 2
 """Raise when decoding changes, so that old maps are not read as new ones."""
 
@@ -148,10 +147,7 @@ def _decode(rows: Dataset, preprocessing: Preprocessing, folder: Path, what: str
     for left in folder.glob("pixels-*.npy"):  # by a process that was killed while it decoded the same
         if time.time() - left.stat().st_mtime > STALE:
             left.unlink(missing_ok=True)
-    index = {"rows": kept, "names": names, "hashes": hashes, "skipped": skipped}
-    temporary = folder / f"index-{os.getpid()}.json"
-    temporary.write_text(json.dumps(index))
-    temporary.replace(folder / "index.json")
+    write_json(folder / "index.json", {"rows": kept, "names": names, "hashes": hashes, "skipped": skipped})
 
 
 def _in_threads(work: Callable[[T], R], jobs: Iterable[T]) -> Iterator[R]:

@@ -4,6 +4,9 @@ Development-train, development-validation and calibration come from the publishe
 and 20 per cent by patients. A group is never cut: pictures of one patient, and equal or nearly equal pictures whatever
 their names, stay together. Groups are formed with the coarser key (``bare_number``) where file names give one, so the
 split holds whether ``person1000_bacteria`` and ``person1000_virus`` are one child or two.
+
+scikit-learn's ``StratifiedGroupKFold`` is not used: it cuts into equal folds and balances pictures instead of patients.
+In ten folds it would put 1,693 of the 3,669 published patients into other splits than those of the shipped checkpoint.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils.class_weight import compute_class_weight
 
 from hf_model.config import LABELS, PNEUMONIA
-from hf_model.data.near_duplicates import components
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +48,15 @@ class Split:
         }
 
 
+def components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """int (count,): the same number for items that pairs join, directly or through others."""
+    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
 def join_groups(*keys: Sequence[Hashable]) -> np.ndarray:
-    """Group numbers (N,): rows that share a value in any of ``keys``, directly or through others, have one number.
+    """Group numbers (N,) in which rows are together when they share a value in any of ``keys``.
 
     Raises:
         ValueError: the key lists differ in length.
@@ -52,11 +64,11 @@ def join_groups(*keys: Sequence[Hashable]) -> np.ndarray:
     length = len(keys[0])
     if any(len(key) != length for key in keys):
         raise ValueError(f"Group keys differ in length: {[len(key) for key in keys]}.")
-    pairs: list[tuple[int, int]] = []
+    pairs = []
     for key in keys:
         first: dict[Hashable, int] = {}
-        pairs += [(first.setdefault(value, row), row) for row, value in enumerate(key)]
-    return components(length, pairs).astype(np.int64)
+        pairs += [(row, first.setdefault(value, row)) for row, value in enumerate(key)]
+    return components(length, pairs)
 
 
 def split_by_group(
@@ -104,33 +116,38 @@ def make_splits(
     groups: Sequence[Hashable],
     fractions: dict[str, float],
     seed: int,
+    rows: np.ndarray | None = None,
 ) -> dict[str, Split]:
-    """``split_by_group`` with sizes and patient counts; says loudly when there is no patient to group by."""
+    """``split_by_group`` with sizes and patient counts, and a warning where patients are unknown.
+
+    Args:
+        labels, patients, groups: N values. rows: which of them to split; None for all.
+    """
     if patients is None:
         logger.warning(
-            "NO PATIENT KEYS: the file names do not say whose picture each is, so pictures of one patient may fall "
-            "on both sides of a split and every figure here may be too good. Give --patient_column or "
-            "--patient_pattern if you can."
+            "NO PATIENT KEYS: the file names do not name the patient, so pictures of one patient may be on both sides "
+            "of a split and every figure here may be too good. Give --patient_column or --patient_pattern if you can."
         )
-    parts = split_by_group(labels, groups, fractions, seed)
-    return {name: describe_split(name, indices, labels, patients) for name, indices in parts.items()}
-
-
-def describe_split(name: str, indices: np.ndarray, labels: Sequence[int], patients: Sequence[str] | None) -> Split:
-    """A ``Split`` over given rows; without patient keys every picture counts as a patient of its own."""
-    counts = np.bincount(np.asarray(labels)[indices], minlength=2)
-    people = len(indices) if patients is None else len({patients[i] for i in indices})
-    return Split(name, indices, people, (int(counts[0]), int(counts[1])))
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    rows = np.arange(len(labels)) if rows is None else rows
+    splits = {}
+    for name, chosen in split_by_group(labels[rows], groups[rows], fractions, seed).items():
+        indices = rows[chosen]
+        counts = np.bincount(labels[indices], minlength=2)
+        # without keys every picture counts as a patient of its own
+        people = len(indices) if patients is None else len({patients[i] for i in indices})
+        splits[name] = Split(name, indices, people, (int(counts[0]), int(counts[1])))
+    return splits
 
 
 def class_weights(labels: Sequence[int]) -> tuple[float, float]:
-    """Balanced weights N / (2 n_c), as scikit-learn's ``compute_class_weight("balanced")``.
+    """Balanced weights N / (2 n_c) of the two classes.
 
     Raises:
         ValueError: a class is absent.
     """
-    counts = np.bincount(np.asarray(labels), minlength=2)
+    counts = np.bincount(labels, minlength=2)
     if counts.min() == 0:
         raise ValueError(f"Training needs both classes; NORMAL and PNEUMONIA have {counts.tolist()} pictures.")
-    weights = counts.sum() / (2 * counts)
-    return float(weights[0]), float(weights[1])
+    normal, pneumonia = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels)
+    return float(normal), float(pneumonia)

@@ -1,4 +1,1 @@
-"""Decisions that can be trusted: scores, calibration, operating points, intervals, figures and the report.
-
-Import the module you need; this package imports nothing, so that serving pays only for ``evaluation.decision``.
-"""
+"""Evaluation of a checkpoint on labelled pictures: the sealed test split, the report, recalibration."""

@@ -1,7 +1,7 @@
-"""Figures of the report, drawn without a display; each also says in its axes what it shows.
+"""Figures of the report, drawn with matplotlib without a display.
 
-Matplotlib is imported by this module only. Colours are from the Okabe-Ito palette, which keeps its differences for
-every kind of colour vision, and line styles or markers differ too, so nothing depends on colour alone.
+Colours are from the Okabe-Ito palette, whose colours differ for every kind of colour vision; line styles or markers
+differ too, so nothing depends on colour alone.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from hf_model.metrics.decision import Decision, sigmoid
 from hf_model.metrics.intervals import wilson
 from hf_model.metrics.rates import confusion
 from hf_model.metrics.scores import Scores
+from hf_model.wording import POINTS, decimal, percent, ratio
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#5A5A5A"
 POINT_STYLE = {
-    "0.5": ("s", GREY, "0.5"),
-    "default": ("o", ORANGE, "default threshold"),
-    "rule_out": ("v", GREEN, "rule-out"),
-    "rule_in": ("^", PINK, "rule-in"),
-    "argmax": ("D", SKY, "larger logit"),
+    "default": ("o", ORANGE),
+    "rule_out": ("v", GREEN),
+    "rule_in": ("^", PINK),
+    "argmax": ("D", SKY),
+    "0.5": ("s", GREY),
 }
+"""Marker and colour of each operating point."""
 CLASS_STYLE = ((BLUE, "normal"), (ORANGE, "pneumonia"))
 
 
@@ -73,9 +75,9 @@ def _points(decision: Decision) -> dict[str, float]:
 
 def _mark(axes: Axes, x: float, y: float, name: str) -> None:
     """An operating point, drawn whole even at the edge."""
-    marker, colour, text = POINT_STYLE[name]
+    marker, colour = POINT_STYLE[name]
     style = {"markersize": 8, "markeredgecolor": "white", "zorder": 3, "clip_on": False}
-    axes.plot(x, y, marker, color=colour, label=text, **style)
+    axes.plot(x, y, marker, color=colour, label=POINTS[name], **style)
 
 
 def _sweep(scores: Scores, decision: Decision) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -94,8 +96,7 @@ def roc_curve(scores: Scores, decision: Decision, auc: dict | None = None) -> Fi
     false_rate, sensitivity = np.r_[0, alarms] / max(1, alarms[-1]), np.r_[0, hits] / max(1, hits[-1])
     label = "ROC"
     if auc and auc.get("value") is not None:
-        ends = auc.get("interval")
-        label = f"AUC {auc['value']:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")
+        label = f"AUC {ratio(auc)}"
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     axes.plot(false_rate, sensitivity, color=BLUE, linewidth=2, label=label, drawstyle="steps-post")
     for name, threshold in _points(decision).items():
@@ -112,7 +113,7 @@ def precision_recall_curve(scores: Scores, decision: Decision, average_precision
     _, hits, alarms, probability = _sweep(scores, decision)
     label = "Precision"
     if average_precision and average_precision.get("value") is not None:
-        label = f"Average precision {average_precision['value']:.3f}"
+        label = f"Average precision {decimal(average_precision['value'])}"
     share = float(scores.labels.mean())
     axes.axhline(share, color=GREY, linewidth=1, linestyle=":", label=f"share of pneumonia {share:.2f}")
     axes.plot(hits / max(1, hits[-1]), hits / (hits + alarms), color=BLUE, linewidth=2, label=label)
@@ -142,8 +143,8 @@ def threshold_curves(scores: Scores, decision: Decision) -> Figure:
     if decision.refer_band:
         axes.axvspan(*decision.refer_band, color="#F0E442", alpha=0.25, linewidth=0, label="refer band")
     for name, value in _points(decision).items():
-        _, colour, text = POINT_STYLE[name]
-        axes.axvline(value, color=colour, linewidth=1.4, linestyle=":", label=f"{text} {value:.3f}")
+        label = f"{POINTS[name]} {decimal(value)}"
+        axes.axvline(value, color=POINT_STYLE[name][1], linewidth=1.4, linestyle=":", label=label)
     _unit(axes, "Threshold on the probability of pneumonia", "Rate with 95 % interval", "lower center")
     return figure
 
@@ -190,7 +191,7 @@ def score_histograms(scores: Scores, decision: Decision) -> Figure:
             label=f"{name} ({len(values)})",
         )
     axes.axvline(
-        decision.threshold, color=GREY, linestyle="--", linewidth=1.2, label=f"threshold {decision.threshold:.3f}"
+        decision.threshold, color=GREY, linestyle="--", linewidth=1.2, label=f"threshold {decimal(decision.threshold)}"
     )
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -211,7 +212,7 @@ def decision_curve(scores: Scores, decision: Decision) -> Figure:
     axes.plot(odds_at, (hits - alarms * weight) / count, color=BLUE, linewidth=2, label="this model")
     axes.plot(odds_at, share - (1 - share) * weight, color=ORANGE, linewidth=1.5, linestyle="--", label="treat all")
     axes.axhline(0, color=GREY, linewidth=1.2, linestyle=":", label="treat none")
-    axes.axvline(decision.threshold, color=GREY, linewidth=1, linestyle="-.", label="default threshold")
+    axes.axvline(decision.threshold, color=GREY, linewidth=1, linestyle="-.", label="threshold")
     axes.set(
         xlabel="Threshold probability at which one would act",
         ylabel="Net benefit per picture",
@@ -232,7 +233,7 @@ def confusion_matrix(counts: dict[str, int], title: str = "") -> Figure:
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
             colour = "white" if share[i][j] > 0.5 else "#1A1A1A"
-            axes.text(j, i, f"{cell}\n{100 * share[i][j]:.1f} %", ha="center", va="center", color=colour, fontsize=13)
+            axes.text(j, i, f"{cell}\n{percent(share[i][j])}", ha="center", va="center", color=colour, fontsize=13)
     axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=LABELS, yticklabels=LABELS, xlabel="Answer", ylabel="Truth")
     axes.set_yticklabels(LABELS, rotation=90, va="center")
     axes.set_title(title, fontsize=11)
@@ -290,7 +291,7 @@ def evaluation_figures(scores: Scores, decision: Decision, record: dict[str, Any
     }
     for name, point in record["points"].items():
         if point is not None:
-            title = f"{POINT_STYLE[name][2]}: probability >= {point['threshold']:.3f}"
+            title = f"{POINTS[name]}: probability >= {decimal(point['threshold'])}"
             stem = f"confusion_matrix_{name.replace('.', '_')}"
             drawn[stem] = confusion_matrix(point["confusion"], title)
     return drawn

@@ -1,6 +1,6 @@
 """A labelled data set for ``evaluate`` and ``recalibrate``: one split, and a checkpoint's logits on it.
 
-Pictures take the way of an upload: bytes -> ``Classifier``. Nothing is decoded before it is scored.
+Pictures are scored as uploads are: bytes -> ``Classifier``. Nothing is decoded before it is scored.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class LabelledDataset:
 
 
 def _patients(names: list[str], columns: dict[str, list[Any]], column: str | None, pattern: str | None) -> list[str]:
-    """Patient keys as training takes them, but where only some pictures say whose they are, those keep their key.
+    """Patient keys as in training, but where only some pictures have a known patient, those keep their key.
 
     Keys of a column or pattern may be hospital numbers, and scores are written and published: they are hashed.
     """
@@ -125,7 +125,7 @@ def _patients(names: list[str], columns: dict[str, list[Any]], column: str | Non
     keys = [key(name) or "" for name in names]
     if not any(keys):
         like = f", for example {names[0]}" if names else ""
-        raise DatasetError(f"--patient_pattern {pattern!r} finds nothing in {len(names)} file names{like}: mend it.")
+        raise DatasetError(f"--patient_pattern {pattern!r} finds nothing in {len(names)} file names{like}: correct it.")
     return anonymous_keys(keys)
 
 

@@ -1,4 +1,4 @@
-"""A new decision for the same weights, from local pictures."""
+"""Recalibration: a new decision for the same weights, fitted on local pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hf_model.metrics.decision import FILE_NAME, Decision
 from hf_model.metrics.operating_point import fit_decision, patients_needed
 from hf_model.metrics.record import evaluation_record, full_record
 from hf_model.metrics.scores import Scores
+from hf_model.wording import setting
 
 FEWEST_PER_CLASS = 20
 """Patients of either class. Temperature and bias are two numbers; ten patients of the rarer class for each is the usual
@@ -46,7 +47,7 @@ def refit(
     if sick < needed or well < FEWEST_PER_CLASS:
         raise TooFewPatientsError(
             f"There are {sick} patients with pneumonia and {well} without; a sensitivity of "
-            f"{100 * target_sensitivity:g} % with {100 * confidence:g} % confidence needs at least {needed} with "
+            f"{setting(target_sensitivity)} with {setting(confidence)} confidence needs at least {needed} with "
             f"pneumonia (and then not one may be missed) and {FEWEST_PER_CLASS} without. Collect more, or lower "
             "--target_sensitivity or --confidence."
         )
@@ -57,12 +58,13 @@ def refit(
 
 def write_recalibrated(
     source: Path, target: Path, decision: Decision, scores: Scores, metrics: dict[str, Any], facts: dict[str, Any]
-) -> None:
+) -> dict[str, Any]:
     """Copy the checkpoint with a new decision: weights and engine files byte for byte, figures and card renewed.
 
     ``metrics`` are the old metrics.json's contents. Figures on the test split are recomputed with the new decision
     from the scores the checkpoint holds, and dropped where it holds none; the split is not opened. ``facts`` (data
-    set, counts, hashes) become ``metrics["recalibration"]``, beside the old decision.
+    set, counts, hashes) become ``metrics["recalibration"]``, beside the old decision. Returns the contents of the new
+    metrics.json.
     """
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
@@ -72,7 +74,7 @@ def write_recalibrated(
     for name, test in stored.items():
         test.to_csv(target / "scores" / ("test.csv" if name == test_split.TEST else f"test-{name}.csv"))
     for number, path in enumerate(sorted((source / "scores").glob("calibration*.csv")), 1):
-        # by the names in it a checkpoint knows the data that it was trained on; whose they are is not needed for that
+        # the names tell CheckpointPictures what the weights were trained on; patients are not needed for that
         earlier = Scores.from_csv(path)
         replace(earlier, patients=[""] * len(earlier)).to_csv(target / "scores" / f"calibration-before-{number}.csv")
     scores.to_csv(target / "scores" / "calibration.csv")
@@ -90,3 +92,4 @@ def write_recalibrated(
         "before_sha256": sha256(before) if (before := source / FILE_NAME).is_file() else None,
     }
     write_json(target / "metrics.json", renewed)
+    return renewed

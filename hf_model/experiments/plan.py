@@ -1,14 +1,16 @@
-"""What is compared: each change to the default recipe, in groups, and the budget that every run of a group gets."""
+"""The plan of the study: the changes to the default recipe that are compared, in groups, and each run's budget.
+
+Imports neither torch nor transformers, so that the command's ``--help`` need not wait for them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hf_model.config import BASELINE
-from hf_model.modeling.heads import HEADS, PLAIN
 
-GROUPS = ("heads", "baseline", "depth", "loss", "augmentation", "size")
 QUESTIONS = {
     "heads": "Which head on the frozen backbone?",
     "baseline": "Is a pre-trained backbone better than a CNN from scratch?",
@@ -17,6 +19,10 @@ QUESTIONS = {
     "augmentation": "What does each kind of augmentation bring?",
     "size": "Which input size?",
 }
+"""Group of changes -> what it answers."""
+GROUPS = tuple(QUESTIONS)
+SIZES = (128, 160, 192, 224)
+"""Pixels a side that the group "size" compares."""
 REFERENCE = "reference"
 SWITCHES = {
     "geometry": ("rotation", "shift", "zoom", "shear"),
@@ -28,7 +34,7 @@ SWITCHES = {
     "erasing": ("erasing",),
     "mixup": ("mixup",),
 }
-"""Kind of augmentation -> options that are set to 0 when it is left out."""
+"""Kind of augmentation -> its options, which are 0 in a run without it."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Change:
     """One change to the recipe.
 
     Attributes:
-        key: names its runs' files; changes of several groups with one key share them.
-        text: for the table.
+        key: names the files of its runs; groups that have the same change share them.
+        text: its name in the table.
         kind: "head" (on stored features), "fine" (fine-tuning) or "scratch" (the baseline).
         training, augmentation: options that differ from the defaults. size: pixels a side. one_rendering: train on the
             data set's own rendering only. head: of the "head" kind.
@@ -57,9 +63,14 @@ class Change:
 class Budget:
     """What every run gets.
 
-    pictures: of development-train, whole patients, in a fine-tuning. epochs: of it. validation: pictures of
-    development-validation, whole patients. views: augmented views that heads learn from. head_epochs: of a head.
-    baseline_epochs: of the CNN from scratch, which gets all of development-train.
+    Attributes:
+        pictures: of development-train that a fine-tuning learns from, whole patients. epochs: of a fine-tuning.
+        validation: pictures of development-validation, whole patients.
+        views: augmented views that heads learn from. head_epochs: of a head on stored features.
+        baseline_epochs: of the CNN from scratch, which learns from all of development-train.
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     pictures: int = 384
@@ -79,13 +90,15 @@ FULL = Change(REFERENCE, "default recipe")
 """All blocks, class weights, all augmentation, the base checkpoint's size."""
 
 
-def changes(group: str, sizes: list[int], own_size: int, renderings: int) -> list[Change]:
+def changes(group: str, sizes: Sequence[int], own_size: int, renderings: int) -> list[Change]:
     """The changes of a group, the reference first.
 
     Args:
         sizes: for "size". own_size: the base checkpoint's. renderings: how many the data has.
     """
     if group == "heads":
+        from hf_model.modeling.heads import HEADS, PLAIN  # imports torch
+
         return [Change(f"head-{name}", name, "head", head=name) for name in (PLAIN, *(h for h in HEADS if h != PLAIN))]
     if group == "baseline":
         return [FULL, Change(BASELINE, "CNN from scratch: 32, 64, 128 filters, dense 64", "scratch")]
@@ -103,7 +116,6 @@ def changes(group: str, sizes: list[int], own_size: int, renderings: int) -> lis
         ]
         everything = dict.fromkeys((name for names in SWITCHES.values() for name in names), 0.0)
         made.append(Change("without-any-augmentation", "without any augmentation", augmentation=everything))
-        made.append(Change("plain-quarter", "a quarter of the pictures not varied", augmentation={"plain": 0.25}))
         if renderings > 1:
             made.append(Change("one-rendering", "one rendering in training", one_rendering=True))
         return [FULL, *made]

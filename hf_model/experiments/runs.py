@@ -1,4 +1,4 @@
-"""One run of the study: a change, a seed, and what validation says of every epoch."""
+"""The runs of the study: train with one change and one seed, and keep the validation margins of every epoch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hf_model.modeling.heads import build_head
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
 from hf_model.training.batches import AugmentedRows, TrainingCollator, TrainingRows
-from hf_model.training.stages import StageData, run_stages
+from hf_model.training.stages import HEAD_BATCH, StageData, run_stages
 from hf_model.training.trainer import PneumoniaTrainer
 
 AUGMENTED = "augmented"
@@ -43,7 +43,7 @@ VIEW_SEED = 0
 
 @dataclass(frozen=True)
 class View:
-    """Validation pictures in one rendering or augmented. at: int64 (n,), which of the chosen pictures they show."""
+    """Validation pictures in one rendering, or augmented. at: int64 (n,), which of the chosen pictures it has."""
 
     name: str
     rows: PictureRows
@@ -88,8 +88,10 @@ def load(
     """Decode (or map) development at one size; the same patients are chosen whatever the size.
 
     Args:
-        arguments, seed: as for training. like: the data at another size, whose splits are taken over: which pictures
-            are nearly equal, and so stay together, may depend on the size. pictures, validation: of the two subsets.
+        arguments, seed: as for training.
+        like: the data at another size, which gives its splits: which pictures are nearly equal, and so stay together,
+            may depend on the size.
+        pictures, validation: of the two subsets.
 
     Raises:
         DatasetError: see ``prepare``. ValueError: a subset without both classes.
@@ -116,12 +118,12 @@ def load(
 
 
 def _subset(data: DevelopmentData, rows: np.ndarray, groups: np.ndarray, limit: int, option: str) -> np.ndarray:
-    """Whole patients of ``rows``, classes in their proportion, about ``limit`` pictures.
+    """Whole patients of ``rows``, both classes in proportion, about ``limit`` pictures.
 
-    All of them where there are not more, or so few more that a class would have nobody to leave out.
+    All rows if there are not more, or so few more that no patient of a class can be left out.
 
     Raises:
-        ValueError: a class would have nobody in it; ``option`` says what to raise.
+        ValueError: the subset would have no patient of a class; ``option`` names the limit to raise.
     """
     if len(rows) <= limit:
         return rows
@@ -136,34 +138,20 @@ def _subset(data: DevelopmentData, rows: np.ndarray, groups: np.ndarray, limit: 
 
 
 @dataclass
-class Recorder:
+class MarginRecorder:
     """Trainer's ``compute_metrics`` that keeps the margins of every view at every evaluation."""
 
-    study: StudyData
+    views: list[View]
     seen: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def __call__(self, prediction: Any) -> dict[str, float]:
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
         logits = np.asarray(logits, dtype=np.float64)
-        ends = np.cumsum([len(view.rows) for view in self.study.views])
-        parts = np.split(logits, ends[:-1])
-        self.seen.append(
-            {view.name: part[:, 1] - part[:, 0] for view, part in zip(self.study.views, parts, strict=True)}
-        )
+        margins = np.split(logits[:, 1] - logits[:, 0], np.cumsum([len(view.rows) for view in self.views])[:-1])
+        self.seen.append({view.name: part for view, part in zip(self.views, margins, strict=True)})
         # log_loss and not loss: Trainer's own eval_loss is the one that the change's loss function gives
-        figures = classification_figures(logits, np.concatenate([view.rows.labels for view in self.study.views]))
+        figures = classification_figures(logits, np.concatenate([view.rows.labels for view in self.views]))
         return {"roc_auc": float(figures["roc_auc"]), "log_loss": float(figures["loss"])}
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """A head's products are too small to share: on two busy cores they took 16 s with two threads, 2 s with one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Learned(NamedTuple):
@@ -174,21 +162,36 @@ class _Learned(NamedTuple):
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of one run share."""
+
+    change: Change
+    base: BaseModel
+    study: StudyData
+    arguments: FineTuningArguments
+    recorder: MarginRecorder
+
+    @property
+    def validation(self) -> ConcatDataset:
+        return ConcatDataset([view.rows for view in self.study.views])
+
+
 @dataclass
-class Laboratory:
-    """Runs changes; keeps data by size and the frozen backbone's features.
+class ExperimentRunner:
+    """Runs changes; keeps the data of each size and the features of the frozen backbone.
 
     Attributes:
-        data: the data options. base: name of the base checkpoint. folder: of the study. load: (preprocessing,
-            data of another size or None) -> StudyData. report_to: tracker, or "none".
+        data: the data options. base: name of the base checkpoint. folder: of the study. report_to: tracker, or "none".
+        split_seed: of the splits, the same for all runs.
     """
 
     data: DataArguments
     base: str
     budget: Budget
     folder: Path
-    load: Callable[[Any, StudyData | None], StudyData]
-    report_to: str = "none"
+    report_to: str
+    split_seed: int
     _by_size: dict[int, StudyData] = field(default_factory=dict)
     _features: dict[Path, dict[str, torch.Tensor]] = field(default_factory=dict)
 
@@ -196,7 +199,14 @@ class Laboratory:
         """The data at a base model's size."""
         side = base.preprocessing.height
         if side not in self._by_size:
-            self._by_size[side] = self.load(base.preprocessing, next(iter(self._by_size.values()), None))
+            self._by_size[side] = load(
+                self.data,
+                base.preprocessing,
+                next(iter(self._by_size.values()), None),
+                seed=self.split_seed,
+                pictures=self.budget.pictures,
+                validation=self.budget.validation,
+            )
         return self._by_size[side]
 
     def run(self, change: Change, seed: int) -> dict[str, Any]:
@@ -204,15 +214,14 @@ class Laboratory:
         set_seed(seed)
         base = load_base_model(BASELINE if change.kind == "scratch" else self.base, image_size=change.size)
         study = self.study(base)
-        recorder, start = Recorder(study), time.perf_counter()
+        recorder, start = MarginRecorder(study.views), time.perf_counter()
         with (
-            self._tracked(change, seed),
+            _tensorboard_in(self.folder / "tensorboard" / f"{change.key}-seed{seed}"),
             tempfile.TemporaryDirectory() as out,
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            arguments = self._arguments(change, seed, out)
-            work = self._head if change.kind == "head" else self._fine
-            pictures, learned = work(change, base, study, arguments, recorder)
+            run = _Run(change, base, study, self._arguments(change, seed, out), recorder)
+            pictures, learned = self._head(run) if change.kind == "head" else self._fine_tune(run)
         seconds = time.perf_counter() - start
         return {
             "change": change.key,
@@ -227,7 +236,22 @@ class Laboratory:
         }
 
     def _arguments(self, change: Change, seed: int, out: str) -> FineTuningArguments:
-        budget, settings = self.budget, dict(change.training)
+        budget = self.budget
+        settings: dict[str, Any] = {
+            "output_dir": out,
+            "seed": seed,
+            "head_epochs": budget.head_epochs,
+            "head_views": 1,
+            "num_train_epochs": budget.epochs,
+            "save_strategy": "no",
+            "load_best_model_at_end": False,
+            "early_stopping_patience": 0,
+            "disable_tqdm": True,
+            "report_to": self.report_to,
+            "run_name": f"{change.key}-seed{seed}",
+            "project": "chest-xray-experiments",
+        }
+        settings |= change.training
         if change.kind == "scratch":
             settings |= {
                 "head_epochs": 0,
@@ -236,84 +260,57 @@ class Laboratory:
                 "layer_decay": 1.0,
                 "head_multiplier": 1.0,
             }
-        elif settings.get("num_train_epochs") == 0:
+        elif settings["num_train_epochs"] == 0:
             settings |= {"head_views": 1 + budget.epochs}  # as many looks at a picture as the others have
-        return FineTuningArguments(
-            **(
-                {
-                    "output_dir": out,
-                    "seed": seed,
-                    "head_epochs": budget.head_epochs,
-                    "head_views": 1,
-                    "num_train_epochs": budget.epochs,
-                    "save_strategy": "no",
-                    "load_best_model_at_end": False,
-                    "early_stopping_patience": 0,
-                    "disable_tqdm": True,
-                    "report_to": self.report_to,
-                    "run_name": f"{change.key}-seed{seed}",
-                    "project": "chest-xray-experiments",
-                }
-                | settings
-            )
-        )
+        return FineTuningArguments(**settings)
 
-    @contextlib.contextmanager
-    def _tracked(self, change: Change, seed: int) -> Iterator[None]:
-        """TensorBoard's folder for this run: transformers takes it from the environment only."""
-        name, before = "TENSORBOARD_LOGGING_DIR", os.environ.get("TENSORBOARD_LOGGING_DIR")
-        os.environ[name] = str(self.folder / "tensorboard" / f"{change.key}-seed{seed}")
-        try:
-            yield
-        finally:
-            os.environ.pop(name) if before is None else os.environ.update({name: before})
-
-    def _fine(self, change, base, study, arguments, recorder) -> tuple[int, _Learned]:
+    def _fine_tune(self, run: _Run) -> tuple[int, _Learned]:
         """The recipe of train.py on the subset: head on stored features, then the blocks."""
+        change, arguments, base = run.change, run.arguments, run.base
         augmentation = replace(AugmentationArguments(), **change.augmentation)
-        rows = study.training_rows(whole=change.kind == "scratch", one_rendering=change.one_rendering)
+        rows = run.study.training_rows(whole=change.kind == "scratch", one_rendering=change.one_rendering)
         learned = None
         if arguments.head_epochs:
             train = self._training_features(base, rows, augmentation, arguments.head_views)
-            learned = self._train_head(HeadOnFeatures(base.model), train, base, study, arguments, recorder)
+            learned = self._train_head(run, HeadOnFeatures(base.model), train)
         if arguments.num_train_epochs:
-            recorder.seen.clear()
-            validation = ConcatDataset([view.rows for view in study.views])
+            run.recorder.seen.clear()
             weights = class_weights(rows.labels)
-            data = StageData(rows, validation, base.preprocessing, augmentation, weights, figures=recorder)
+            data = StageData(rows, run.validation, base.preprocessing, augmentation, weights, figures=run.recorder)
             last = run_stages(base.model, data, arguments.replaced(head_epochs=0))[-1]
             learned = _Learned(last.learning_parameters, last.epochs, last.seconds)
         return len(rows), learned
 
-    def _head(self, change, base, study, arguments, recorder) -> tuple[int, _Learned]:
+    def _head(self, run: _Run) -> tuple[int, _Learned]:
         """A head on stored features of the frozen backbone, from all of development-train."""
-        rows = study.training_rows(whole=True)
-        train = self._training_features(base, rows, AugmentationArguments(), self.budget.views)
-        set_seed(arguments.seed)
+        rows = run.study.training_rows(whole=True)
+        train = self._training_features(run.base, rows, AugmentationArguments(), self.budget.views)
+        set_seed(run.arguments.seed)
         holder = nn.Module()
-        holder.config, holder.classifier = base.model.config, build_head(change.head, train.features.shape[1])
-        return len(rows), self._train_head(HeadOnFeatures(holder), train, base, study, arguments, recorder)
+        holder.config = run.base.model.config
+        holder.classifier = build_head(run.change.head, train.features.shape[1])
+        return len(rows), self._train_head(run, HeadOnFeatures(holder), train)
 
-    def _train_head(self, head: nn.Module, train: FeatureRows, base, study, arguments, recorder) -> _Learned:
-        """Stage one of train.py."""
-        settings = arguments.replaced(
-            num_train_epochs=arguments.head_epochs,
-            learning_rate=arguments.head_learning_rate,
-            per_device_train_batch_size=128,
-            label_names=["labels"],
-        )
+    def _train_head(self, run: _Run, head: HeadOnFeatures, train: FeatureRows) -> _Learned:
+        """Stage one of train.py, on features that are computed once for all seeds and heads."""
+        arguments = run.arguments
         trainer = PneumoniaTrainer(
             model=head,
-            args=settings,
+            args=arguments.replaced(
+                num_train_epochs=arguments.head_epochs,
+                learning_rate=arguments.head_learning_rate,
+                per_device_train_batch_size=HEAD_BATCH,
+                label_names=["labels"],
+            ),
             train_dataset=train,
-            eval_dataset=self._validation_features(base, study),
-            compute_metrics=recorder,
+            eval_dataset=self._validation_features(run),
+            compute_metrics=run.recorder,
             class_weights=class_weights(train.labels.numpy()),
-            loss=settings.loss,
+            loss=arguments.loss,
         )
         set_seed(arguments.seed)
         start = time.perf_counter()
-        with one_thread():
+        with _one_thread():
             trainer.train()
         learning = sum(p.numel() for p in head.parameters() if p.requires_grad)
         return _Learned(learning, float(trainer.state.epoch or 0), time.perf_counter() - start)
@@ -321,7 +318,7 @@ class Laboratory:
     def _training_features(
         self, base: BaseModel, rows: TrainingRows, augmentation: AugmentationArguments, views: int
     ) -> FeatureRows:
-        """What the frozen backbone gives for augmented views of ``rows``; computed once for all seeds and heads."""
+        """Features of the frozen backbone for augmented views of ``rows``."""
         what = [base.preprocessing.height, len(rows), len(rows.renderings), views, asdict(augmentation)]
         collator = TrainingCollator(
             rows, base.preprocessing, replace(augmentation, mixup=0.0), FineTuningArguments.label_smoothing_factor, 0
@@ -335,15 +332,13 @@ class Laboratory:
                 parts.append(_features(base, loader, f"view {view + 1} of {views}"))
             return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
-        stored = self._stored("training", what, compute)
-        return FeatureRows(stored["features"], stored["labels"], stored["targets"])
+        return FeatureRows(**self._stored("training", what, compute))
 
-    def _validation_features(self, base: BaseModel, study: StudyData) -> FeatureRows:
-        """The same of the validation views."""
-        rows = ConcatDataset([view.rows for view in study.views])
-        loader = picture_batches(rows, base.preprocessing)
-        stored = self._stored("validation", [base.preprocessing.height], lambda: _features(base, loader, "validation"))
-        return FeatureRows(stored["features"], stored["labels"])
+    def _validation_features(self, run: _Run) -> FeatureRows:
+        """Features of the frozen backbone for the validation views."""
+        loader = picture_batches(run.validation, run.base.preprocessing)
+        what = [run.base.preprocessing.height]
+        return FeatureRows(**self._stored("validation", what, lambda: _features(run.base, loader, "validation")))
 
     def _stored(self, name: str, what: list[Any], compute: Callable[[], dict[str, torch.Tensor]]) -> dict:
         """``compute()``, kept in memory and in the study's folder under a hash of what it depends on."""
@@ -363,3 +358,25 @@ def _features(base: BaseModel, loader: DataLoader, what: str) -> dict[str, torch
     defaults = FineTuningArguments(output_dir="unused", report_to="none")
     model = base.model.to(defaults.device, memory_format=torch.channels_last)
     return compute_features(model, loader, defaults.device, what, bf16=defaults.bf16)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """A head's products are too small to share: on two busy cores they took 16 s with two threads, 2 s with one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _tensorboard_in(folder: Path) -> Iterator[None]:
+    """Let TensorBoard write to ``folder``, which transformers takes from the environment only."""
+    name, before = "TENSORBOARD_LOGGING_DIR", os.environ.get("TENSORBOARD_LOGGING_DIR")
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(name) if before is None else os.environ.update({name: before})

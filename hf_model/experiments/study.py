@@ -1,8 +1,7 @@
-"""The study: every run once, in an order that fills the table evenly, resumable at any moment."""
+"""The study: every run once, in an order that fills the table evenly; it can be stopped and continued at any time."""
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import time
@@ -15,9 +14,8 @@ from tqdm.auto import tqdm
 
 from hf_model.data.arguments import DataArguments
 from hf_model.data.augmentation import AugmentationArguments
-from hf_model.data.splits import Split
-from hf_model.experiments.plan import GROUPS, Budget, Change, changes
-from hf_model.experiments.runs import Laboratory, StudyData, load
+from hf_model.experiments.plan import GROUPS, SIZES, Budget, Change, changes
+from hf_model.experiments.runs import ExperimentRunner, StudyData
 from hf_model.files import write_json
 from hf_model.modeling.base import load_base_model
 from hf_model.training.machine import describe_machine, keep_memory, versions
@@ -27,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Options:
-    """What the command was given.
+    """The options of the command.
 
     changes: keys; of each group that has one of them only these and the reference run. None for all.
-    minutes: no run is begun after them; None for no limit.
+    minutes: after them no further run starts; None for no limit.
     """
 
     data: DataArguments
@@ -39,7 +37,7 @@ class Options:
     only: Sequence[str] = GROUPS
     changes: Sequence[str] | None = None
     seeds: int = 3
-    sizes: list[int] = field(default_factory=lambda: [128, 160, 192, 224])
+    sizes: Sequence[int] = SIZES
     minutes: float | None = None
     budget: Budget = field(default_factory=Budget)
     report_to: str = "none"
@@ -47,7 +45,7 @@ class Options:
 
 
 class Study:
-    """``run`` does what is left to do and returns how many runs are still left; files in ``output`` are the state."""
+    """``run`` does the outstanding runs and returns how many are left; the files in ``output`` are the state."""
 
     def __init__(self, options: Options, command: str) -> None:
         self.options, self.command = options, command
@@ -62,16 +60,11 @@ class Study:
         options, start = self.options, time.perf_counter()
         keep_memory()
         base = load_base_model(options.base)
-        loading = functools.partial(
-            load,
-            options.data,
-            seed=options.split_seed,
-            pictures=options.budget.pictures,
-            validation=options.budget.validation,
+        runner = ExperimentRunner(
+            options.data, options.base, options.budget, options.output, options.report_to, options.split_seed
         )
-        laboratory = Laboratory(options.data, options.base, options.budget, options.output, loading, options.report_to)
-        study = laboratory.study(base)
-        # first: a change that does not exist should leave no folder
+        study = runner.study(base)
+        # before anything is written: an unknown change should leave no folder
         plan = self.plan(base.preprocessing.height, len(study.data.renderings))
         self._check_identity(study, base.preprocessing.height)
         outstanding = [(change, seed) for change, seed in plan if not self._file(change, seed).exists()]
@@ -81,7 +74,7 @@ class Study:
                 return len(outstanding) - done + failed
             progress.set_postfix_str(f"{change.key}, seed {seed}")
             try:
-                record = laboratory.run(change, seed)
+                record = runner.run(change, seed)
             except FloatingPointError as error:
                 logger.warning("%s, seed %d failed, the others go on: %s", change.key, seed, error)
                 failed += 1
@@ -91,10 +84,10 @@ class Study:
         return failed
 
     def plan(self, own_size: int, renderings: int) -> list[tuple[Change, int]]:
-        """All runs. The heads first, which cost seconds; then each seed in turn, so that a limit leaves no gap.
+        """All runs: the heads first, which cost seconds, then each seed in turn, so that a limit leaves no gap.
 
         Raises:
-            ValueError: ``Options.changes`` names what no group has.
+            ValueError: ``Options.changes`` names a change that no group has.
         """
         groups = [changes(group, self.options.sizes, own_size, renderings) for group in self.options.only]
         every: dict[str, Change] = {}
@@ -111,21 +104,20 @@ class Study:
     def _check_identity(self, study: StudyData, own_size: int) -> None:
         """Write what the study is, or refuse a folder that holds another one."""
         options, data = self.options, study.data
-        splits: dict[str, Split] = data.splits
         identity = {
             "dataset": data.main_name,
             "data": data.fingerprint,
             "renderings": list(data.renderings),
-            "splits": {name: split.to_dict(data.main.names)["sha256"] for name, split in splits.items()},
+            "splits": {name: split.to_dict(data.main.names)["sha256"] for name, split in data.splits.items()},
             "base_model": options.base,
             "image_size": own_size,
             "budget": asdict(options.budget),
             "augmentation": asdict(AugmentationArguments()),
         }
-        file = options.output / "study.json"
+        file, before = options.output / "study.json", {}
         if file.exists():
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            changed = sorted(key for key in identity if stored["identity"].get(key) != identity[key])
+            before = json.loads(file.read_text(encoding="utf-8"))
+            changed = sorted(key for key in identity if before["identity"].get(key) != identity[key])
             if changed:
                 raise ValueError(
                     f"--output {options.output} holds a study with another {', '.join(changed)}: repeat its options, "
@@ -133,11 +125,10 @@ class Study:
                 )
         options.output.mkdir(parents=True, exist_ok=True)
         self.runs.mkdir(exist_ok=True)
-        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         write_json(
             file,
             {
-                # of every call that went on with this study: none of them made the whole table
+                # of every call that continued this study: none of them alone made the table
                 "commands": list(dict.fromkeys([*before.get("commands", []), self.command])),
                 "identity": identity,
                 "sizes": sorted({*before.get("sizes", []), *options.sizes}),
@@ -149,7 +140,7 @@ class Study:
 
 
 def _chosen(groups: list[list[Change]], keys: Sequence[str]) -> list[list[Change]]:
-    """Of each group that has one of ``keys`` these and the reference, which comes first."""
+    """The groups that have one of ``keys``, each reduced to these and the reference, which comes first."""
     known = list(dict.fromkeys(change.key for group in groups for change in group))
     unknown = [key for key in keys if key not in known]
     if unknown:

@@ -1,4 +1,4 @@
-"""The study's table: CSV, Markdown with a sentence per question, and a plot."""
+"""The study's table: CSV, Markdown (``table.md.jinja``) with a sentence per question, and a plot."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from hf_model.evaluation.figures import BLUE, GREY, ORANGE, save
 from hf_model.experiments.plan import GROUPS, QUESTIONS, Change, changes
 from hf_model.metrics.intervals import cluster_weights, delong, percentile, weighted_auc
 from hf_model.metrics.trainer_metrics import classification_figures
+from hf_model.templates import environment
+from hf_model.wording import decimal
 
 REPLICATES = 1000
 LAST = 3
-"""Epochs whose spread is reported."""
+"""The spread is that of so many last epochs."""
+TEMPLATES = environment(Path(__file__).parent)
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Validation:
         return float(np.mean([self.auc(margins, view) for view in self.harder]))
 
 
-class Summary:
+class StudyTable:
     """Rows of the table, from a study's folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -64,8 +68,8 @@ class Summary:
         self.folder = folder
         self.weights = np.concatenate(list(cluster_weights(self.validation.patients, replicates=REPLICATES)))
 
-    def groups(self) -> dict[str, list[dict[str, Any]]]:
-        """Group -> rows, the best first; changes without a finished run are left out, and groups that have none."""
+    def groups(self) -> dict[str, Rows]:
+        """Group -> rows, the best first, without changes that have no finished run and groups that have none."""
         identity, out = self.stored["identity"], {}
         for group in GROUPS:
             plan = changes(group, self.stored["sizes"], identity["image_size"], len(identity["renderings"]))
@@ -106,9 +110,9 @@ class Summary:
             "worst_view": worst,
             "worst_auc": by_view[worst],
             "difference": None if is_reference else self.difference(runs, reference),
-            "epochs": float(np.mean([run["epochs"] for run in runs])),
-            "seconds_per_epoch": float(np.mean([run["seconds_per_epoch"] for run in runs])),
-            "seconds": float(np.mean([run["seconds"] for run in runs])),
+            "epochs": _mean(runs, "epochs"),
+            "seconds_per_epoch": _mean(runs, "seconds_per_epoch"),
+            "seconds": _mean(runs, "seconds"),
             "spread_epochs": float(np.mean(spread)),
             "spread_seeds": float(np.std(hard)) if len(hard) > 1 else None,
             "seeds": len(runs),
@@ -122,15 +126,13 @@ class Summary:
         return max(run["margins"], key=self.validation.hard)
 
     def _figures(self, margins: list[float]) -> dict[str, float]:
-        half = np.asarray(margins) / 2
-        return classification_figures(
-            np.stack([-half, half], 1), self.validation.labels[self.validation.views[self.validation.own]]
-        )
+        half, known = np.asarray(margins) / 2, self.validation
+        return classification_figures(np.stack([-half, half], 1), known.labels[known.views[known.own]])
 
     def interval(self, best: list[dict[str, Any]], views: list[str]) -> list[float] | None:
         """95 % interval of the mean AUC over seeds and views, patients and seeds resampled.
 
-        Where every replicate is 1 the bootstrap says nothing, and DeLong's exact bound of the first seed stands in.
+        Where every replicate is 1 the bootstrap says nothing, and DeLong's exact bound of the first seed is taken.
         """
         drawn = self._over_seeds(best, views)
         if np.nanmin(drawn) == 1.0:
@@ -171,9 +173,9 @@ class Summary:
 def simultaneous(differences: list[dict[str, Any]]) -> None:
     """Add "adjusted" to every difference of a group: intervals that hold all at once with 95 % confidence, or None.
 
-    Of many changes that do nothing some would by chance lie beside 0 with an interval of its own. The studentised
-    maximum over the group's bootstrap replicates (Westfall and Young 1993; Hothorn, Bretz and Westfall 2008) says how
-    many standard errors the luckiest one reaches. A difference of exactly 0 in every replicate has no width.
+    Of many changes without effect some would by chance have an interval that excludes 0. The studentised maximum over
+    the group's bootstrap replicates (Westfall and Young 1993; Hothorn, Bretz and Westfall 2008) gives the number of
+    standard errors that the largest of them reaches. A difference of exactly 0 in every replicate has no width.
     """
     drawn = np.stack([one.pop("drawn") for one in differences]) if differences else np.empty((0, 1))
     drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
@@ -189,51 +191,18 @@ def simultaneous(differences: list[dict[str, Any]]) -> None:
         one["adjusted"] = [one["value"] - reach * error, one["value"] + reach * error]
 
 
-def _mean(figures: list[dict[str, float]], name: str) -> float:
+def _mean(figures: list[dict[str, Any]], name: str) -> float:
     return float(np.mean([one[name] for one in figures]))
 
 
-Rows = list[dict[str, Any]]
-HEAD = (
-    "Change",
-    "Harder AUC",
-    "Against the reference",
-    "Worst view",
-    "AUC",
-    "Accuracy",
-    "Loss",
-    "Precision",
-    "Recall",
-    "Epochs",
-    "s/epoch",
-    "Spread, epochs",
-    "Spread, seeds",
-    "Seeds",
-    "Pictures",
-    "px",
-)
-LEGEND = (
-    "Figures are means over seeds at each seed's best epoch, on held-out development patients; the test split was not "
-    "decoded. AUC, accuracy, loss (natural logarithm, unweighted), precision and recall (at 0.5) are on the data set's "
-    "own rendering. **Harder AUC** is the mean over the harder views ({harder}); changes are ranked and epochs are "
-    "chosen by it, which flatters a change the more, the more epochs it has. Intervals: 95 %, patients and seeds "
-    "resampled (1,000 times), each on its own; of one seed they hold the patients' part alone, and of three still some "
-    "20 % too little of the seeds'. Better or worse is called what differs from the reference by an interval adjusted "
-    "for the number of changes in its table (studentised maximum of the same replicates; the last columns of the CSV). "
-    f"Spread: standard deviation of the harder AUC over the last {LAST} epochs and over seeds. Pictures: those learned "
-    "from."
-)
-
-
 def write_table(folder: Path) -> dict[str, Rows]:
-    """``experiments.csv``, ``.md``, ``.png`` and ``.svg`` from the finished runs; gives the rows by group."""
-    summary = Summary(folder)
-    groups = summary.groups()
+    """Write ``experiments.csv``, ``.md``, ``.png`` and ``.svg`` from the finished runs; return the rows by group."""
+    table = StudyTable(folder)
+    groups = table.groups()
     if not groups:
         return groups
-    rows = [row for group in groups.values() for row in group]
-    _write_csv(folder / "experiments.csv", rows)
-    (folder / "experiments.md").write_text(markdown(groups, summary.stored), encoding="utf-8")
+    _write_csv(folder / "experiments.csv", [row for rows in groups.values() for row in rows])
+    (folder / "experiments.md").write_text(markdown(groups, table.stored), encoding="utf-8")
     save(plot(groups), folder / "experiments")
     return groups
 
@@ -257,86 +226,41 @@ def _write_csv(path: Path, rows: Rows) -> None:
 
 
 def markdown(groups: dict[str, Rows], stored: dict[str, Any]) -> str:
-    """The whole document."""
-    identity, views = stored["identity"], stored["validation"]["views"]
-    harder = ", ".join(name for name in views if name != stored["validation"]["own"])
-    budget, labels = identity["budget"], stored["validation"]["labels"]
-    facts = [
-        f"Data: {identity['dataset']}; renderings {', '.join(identity['renderings'])}; base {identity['base_model']}.",
-        f"Budget: fine-tunings learn from about {budget['pictures']} pictures (whole patients) for {budget['epochs']} "
-        f"epochs after {budget['head_epochs']} of the head; heads from {budget['views']} views of all "
-        f"development-train, {budget['head_epochs']} epochs; the CNN from scratch from all of it, "
-        f"{budget['baseline_epochs']} epochs.",
-        f"Validation: {len(labels)} pictures ({labels.count(0)} normal, {labels.count(1)} pneumonia) of "
-        f"{len(set(stored['validation']['patients']))} patients.",
-        f"Machine: {stored['machine']['processor']}, {stored['machine']['threads']} threads.",
-        *(f"Command: `{command}`" for command in stored["commands"]),
-    ]
-    parts = ["# Experiments", LEGEND.format(harder=harder), "\n".join(f"- {fact}" for fact in facts)]
-    for group, rows in groups.items():
-        parts += [f"## {QUESTIONS[group]}", conclusion(rows), _table(rows)]
-    return "\n\n".join(parts) + "\n"
+    """The whole document; ``stored`` is study.json."""
+    return TEMPLATES.get_template("table.md.jinja").render(
+        groups=groups,
+        stored=stored,
+        conclusions={group: conclusion(rows) for group, rows in groups.items()},
+        QUESTIONS=QUESTIONS,
+        LAST=LAST,
+    )
 
 
 def conclusion(rows: Rows) -> str:
     """What the group shows and what it does not, in words, from the adjusted intervals of the differences."""
+    reference = next((row for row in rows if row["reference"]), None)
+    parts = ["No reference run."]
+    if reference:
+        count = reference["seeds"]
+        seeds = "1 seed: chance between runs is not counted" if count == 1 else f"{count} seeds"
+        parts = [f"Reference: {reference['change']} ({seeds})."]
     compared = [row for row in rows if row["difference"] and row["difference"]["adjusted"]]
     better = [row for row in compared if row["difference"]["adjusted"][0] > 0]
     worse = [row for row in compared if row["difference"]["adjusted"][1] < 0]
-    even = [row["change"] for row in compared if row not in better and row not in worse]
-    reference = next((row for row in rows if row["reference"]), None)
-    parts = [f"Reference: {reference['change']} ({_seeds(reference['seeds'])})." if reference else "No reference run."]
     for found, text in ((better, "Better"), (worse, "Worse")):
         if found:
-            named = "; ".join(f"{row['change']} ({row['difference']['value']:+.3f})" for row in found)
-            parts.append(f"{text}: {named}.")
+            named = (f"{row['change']} ({decimal(row['difference']['value'], signed=True)})" for row in found)
+            parts.append(f"{text}: {'; '.join(named)}.")
+    even = [row["change"] for row in compared if row not in better and row not in worse]
     if even:
         parts.append(f"No difference that these pictures can show: {'; '.join(even)}.")
     return " ".join(parts)
 
 
-def _seeds(count: int) -> str:
-    return "1 seed: chance between runs is not counted" if count == 1 else f"{count} seeds"
-
-
-def _table(rows: Rows) -> str:
-    lines = [list(HEAD), ["---"] * len(HEAD)]
-    for row in rows:
-        change = row["difference"]
-        against = "reference" if row["reference"] else "no seed in common"
-        if change:
-            against = f"{change['value']:+.4f}{_span(change['interval'], '+.4f')}"
-        lines.append(
-            [
-                row["change"],
-                f"{row['hard_auc']:.4f}{_span(row['hard_auc_interval'])}",
-                against,
-                f"{row['worst_auc']:.4f} ({row['worst_view']})",
-                f"{row['auc']:.4f}{_span(row['auc_interval'])}",
-                f"{row['accuracy']:.3f}",
-                f"{row['loss']:.3f}",
-                f"{row['precision']:.3f}",
-                f"{row['recall']:.3f}",
-                f"{row['epochs']:g}",
-                f"{row['seconds_per_epoch']:.1f}",
-                f"{row['spread_epochs']:.4f}",
-                "" if row["spread_seeds"] is None else f"{row['spread_seeds']:.4f}",
-                str(row["seeds"]),
-                str(row["pictures"]),
-                str(row["image_size"]),
-            ]
-        )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _span(interval: list[float] | None, form: str = ".4f") -> str:
-    return "" if interval is None else f" ({interval[0]:{form}} to {interval[1]:{form}})"
-
-
 def plot(groups: dict[str, Rows]) -> Figure:
-    """A panel a group, best on top: harder AUC, and its difference from the reference, each with its interval.
+    """Two panels per group, best on top: harder AUC, and its difference from the reference, each with its interval.
 
-    Scales are the panels' own: one change that fails would else press the others into one point.
+    Each panel has its own scale: a change that fails would otherwise squeeze the others into one point.
     """
     heights = [len(rows) + 1.6 for rows in groups.values()]
     figure = Figure(figsize=(10.5, 0.3 * sum(heights) + 0.9), layout="constrained")
@@ -362,7 +286,7 @@ def plot(groups: dict[str, Rows]) -> Figure:
 
 
 def _intervals(axes: Axes, shown: list[tuple[float | None, list[float] | None, bool]]) -> None:
-    """(value, interval, is the reference) from the bottom up; the reference has another colour and shape."""
+    """Draw (value, interval, is the reference) from the bottom up; the reference has another colour and shape."""
     for height, (value, interval, reference) in enumerate(shown):
         if value is None:
             continue

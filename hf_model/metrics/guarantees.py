@@ -1,4 +1,4 @@
-"""Does what was promised on the calibration patients hold on these pictures? With the threshold frozen."""
+"""Whether the guarantees fitted on the calibration patients hold on other pictures, with the thresholds frozen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hf_model.metrics.decision import Decision, OperatingPoint
 from hf_model.metrics.intervals import clopper_pearson
 from hf_model.metrics.operating_point import exact_lower_bound, one_per_patient
 from hf_model.metrics.scores import Scores
+from hf_model.wording import percent, setting
 
 HOLDS, BROKEN, OPEN = "holds", "broken", "open"
 
@@ -41,16 +42,16 @@ def _verdict(point: OperatingPoint, errors: int, patients: int) -> dict[str, Any
     verdict = HOLDS if lower >= point.target else BROKEN if upper < point.target else OPEN
     value, interval = 1 - errors / patients, clopper_pearson(patients - errors, patients)
     who = "with pneumonia" if point.kind == "sensitivity" else "without pneumonia"
-    target = f"a {point.kind} of at least {100 * point.target:g} %"
-    sure = f"with {100 * point.confidence:g} % confidence"
+    target = f"a {point.kind} of at least {setting(point.target)}"
+    sure = f"with {setting(point.confidence)} confidence"
     known = {
-        HOLDS: f"at least {100 * lower:.1f} % {sure}",
-        BROKEN: f"at most {100 * upper:.1f} % {sure}",
-        OPEN: f"at least {100 * lower:.1f} % and at most {100 * upper:.1f} %, each {sure}",
+        HOLDS: f"at least {percent(lower)} {sure}",
+        BROKEN: f"at most {percent(upper)} {sure}",
+        OPEN: f"at least {percent(lower)} and at most {percent(upper)}, each {sure}",
     }[verdict]
     facts = (
         f"{errors} of {patients} patients {who} fall on the wrong side of {point.threshold:.4f}, a {point.kind} of "
-        f"{100 * value:.1f} %, {known}."
+        f"{percent(value)}, {known}."
     )
     sentence = {
         HOLDS: f"The promise of {target} holds here: {facts}",
@@ -110,5 +111,5 @@ def _shift_sentence(result: dict[str, Any]) -> str:
                 f"{who} score {abs(shift):.2f} {where} (distance of the distributions {result[name]['ks']:.2f})"
             )
     if not parts:
-        return "There is no class that both sets have, so a shift cannot be told."
+        return "The two sets have no class in common, so a shift cannot be measured."
     return f"In log-odds against the calibration pictures, {' and '.join(parts)}."

@@ -8,7 +8,6 @@ a bias of 30, whose sigmoid is exactly 1 in float32.
 
 from __future__ import annotations
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,8 @@ import torch
 from torch import nn
 from transformers import EfficientNetConfig, EfficientNetForImageClassification
 from transformers.models.efficientnet.modeling_efficientnet import EfficientNetSqueezeExciteLayer
+
+from hf_model.files import sha256
 
 
 class Variant(NamedTuple):
@@ -64,7 +65,7 @@ def weights_file(name: str) -> Path:
     paths = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
     if not paths or not paths[0].exists():
         raise FileNotFoundError(f"The package {package} holds no weights file: reinstall it.")
-    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    digest = sha256(paths[0])
     if digest != expected:
         raise ValueError(f"{paths[0].name} of {package} has SHA-256 {digest}, expected {expected}: not loaded.")
     return paths[0]

@@ -1,4 +1,4 @@
-"""About the model: what the checkpoint folder says of itself, shown as it is, computed by nobody here."""
+"""About the model: what the files of its checkpoint say, shown as recorded."""
 
 from __future__ import annotations
 

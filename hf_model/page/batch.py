@@ -14,7 +14,7 @@ from hf_model.inference.prediction import Failure, Prediction, write_csv, write_
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision
 from hf_model.page import fragment
 from hf_model.page.answer import KIND, SYMBOL
-from hf_model.page.uploads import Item
+from hf_model.page.uploads import BatchFile
 from hf_model.page.viewer import data_uri
 
 if TYPE_CHECKING:
@@ -54,30 +54,29 @@ class Row:
 
 def run(
     classifier: Classifier,
-    items: Iterable[Item],
+    files: Iterable[BatchFile],
     *,
     threshold: float | None = None,
     heat_map: bool = False,
     override: bool = False,
     thumbnails: bool = True,
 ) -> Iterator[Row]:
-    """Rows in the order of ``items``, as they are done.
+    """Rows in the order of ``files``, as they are done.
 
     threshold: 0 to 1 (None: the checkpoint's own). override: answer flagged pictures too. What a file holds never
     raises: it becomes a row with a Failure.
     """
-    drawn: deque[Item] = deque()
+    drawn: deque[BatchFile] = deque()
 
     def sources() -> Iterator[tuple[str, bytes]]:
-        for item in items:
-            drawn.append(item)
-            if item.data is not None:
-                yield item.name, item.data
+        for file in files:
+            drawn.append(file)
+            if not isinstance(file, Failure):
+                yield file
 
     def unread() -> Iterator[Row]:
-        while drawn and drawn[0].data is None:
-            item = drawn.popleft()
-            yield Row(Failure(item.name, item.code, item.reason))
+        while drawn and isinstance(drawn[0], Failure):
+            yield Row(drawn.popleft())
 
     results = classifier.predict_batch(
         sources(),

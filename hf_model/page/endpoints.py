@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from hf_model.page.batch import run
-from hf_model.page.uploads import discard, expand, take
+from hf_model.page.uploads import PENDING, read_upload, unpack
 from hf_model.radiograph import UnreadableRadiograph
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
         try:
             limit, mapped, asked = _settings(threshold, heat_map, override)
         except gr.Error:
-            discard([file])
+            PENDING.finished([file])
             raise
         try:
-            name, data = take(file)
+            name, data = read_upload(file)
             result = classifier.predict(data, name=name, threshold=limit, heat_map=mapped)
         except UnreadableRadiograph as error:
             raise _error(str(error)) from error
@@ -82,11 +82,11 @@ def endpoints(classifier: Classifier) -> tuple[Callable[..., dict[str, Any]], Ca
         try:
             limit, mapped, asked = _settings(threshold, heat_map, override)
             rows = run(
-                classifier, expand(_paths(files)), threshold=limit, heat_map=mapped, override=asked, thumbnails=False
+                classifier, unpack(_paths(files)), threshold=limit, heat_map=mapped, override=asked, thumbnails=False
             )
             return [row.result.to_dict(heat_map=mapped) for row in rows]
         finally:
-            discard(_paths(files))
+            PENDING.finished(_paths(files))
 
     population = classifier.population
     words = {"one": population.singular, "many": population.plural, "population": population.trained_on}

@@ -40,7 +40,7 @@ def find(folder: str | Path | None) -> list[Example]:
         return []
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"EXAMPLES_DIR names {folder}, which is no folder; correct it or leave it out.")
+        raise ValueError(f"EXAMPLES_DIR names {folder}, which is not a folder; correct it or leave it out.")
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return list(islice(_readable(files), MOST))
 

@@ -14,7 +14,7 @@ from hf_model.metrics.held_out import HeldOut, Performance, recorded
 from hf_model.page import batch, fragment, percent
 from hf_model.page.answer import answer_view, details_view, pretest_panel
 from hf_model.page.examples import Example
-from hf_model.page.uploads import count_items, discard, expand, take
+from hf_model.page.uploads import PENDING, count_files, read_upload, unpack
 from hf_model.page.viewer import SHOWN_SIDE, viewer
 from hf_model.radiograph import UnreadableRadiograph
 
@@ -70,7 +70,7 @@ class Handlers:
         if not path:
             return (*_skipped(9), None)
         try:
-            name, data = take(path)
+            name, data = read_upload(path)
             prediction = self._predict(name, data, threshold, preset)
         except UnreadableRadiograph as error:
             return (*_unreadable(error), None)
@@ -125,10 +125,10 @@ class Handlers:
             return
         try:
             rows: list[batch.Row] = []
-            total = count_items(paths)
+            total = count_files(paths)
             hidden = gr.update(visible=False)
             yield (), batch.progress_view(0, total), hidden, hidden, gr.skip()
-            for row in batch.run(self.classifier, expand(paths)):
+            for row in batch.run(self.classifier, unpack(paths)):
                 rows.append(row)
                 if len(rows) % max(1, total // PROGRESS_REPORTS) == 0:
                     yield gr.skip(), batch.progress_view(len(rows), total), *_skipped(3)
@@ -136,7 +136,7 @@ class Handlers:
             shown = gr.update(visible=True)
             yield tuple(rows), batch.batch_view(rows, self.decision), shown, gr.update(visible=flagged), None
         finally:
-            discard(paths)
+            PENDING.finished(paths)
 
     def override_batch(self, rows: Sequence[batch.Row]) -> tuple[Any, ...]:
         """The person says that the flagged pictures are right: rows and table with their answers, no button."""
@@ -179,7 +179,7 @@ class Handlers:
 
 
 def _unreadable(error: Exception) -> tuple[Any, ...]:
-    """The updates of ``Handlers._panel`` for a file that gives no prediction."""
+    """The updates of ``Handlers._panel`` for a file that cannot be read."""
     hidden = gr.update(visible=False)
     card = fragment("page", "note", kind="stop", title="This file cannot be read", paragraphs=[str(error)])
     return None, card, hidden, hidden, hidden, hidden, "", "", ""

@@ -14,7 +14,7 @@ from gradio.exceptions import InvalidPathError
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
-from hf_model.page.uploads import PENDING, Uploaded, true_name
+from hf_model.page.uploads import PENDING, Uploaded, original_name
 
 HOW_TO_UPLOAD = "send it as gradio_client's handle_file(path), or as the path that POST /gradio_api/upload gave"
 HERE = Path(__file__).parent
@@ -147,7 +147,7 @@ class UploadCounter:
 
 
 def _paths(body: bytes) -> list[str]:
-    """The paths in the answer to an upload; none in a refusal."""
+    """The paths that the response to an upload lists; none for an error."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -156,13 +156,13 @@ def _paths(body: bytes) -> list[str]:
 
 
 class ExplainedBlocks(gr.Blocks):
-    """``gr.Blocks`` that tells a program what was wrong with its call, where Gradio tells only the server's log.
+    """``gr.Blocks`` that answers a wrong call with what was wrong; Gradio's own only writes it to the server's log.
 
     A call may leave out values at the end: they take their defaults.
     """
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
-        """Fill in defaults; raises gr.Error for a value that should be a file and is none."""
+        """Fill in defaults; gr.Error for a value that should be a file and is not."""
         inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
         for block, value in zip(block_fn.inputs, inputs, strict=False):
             if isinstance(block, gr.File):
@@ -170,7 +170,7 @@ class ExplainedBlocks(gr.Blocks):
         super().validate_inputs(block_fn, inputs)
 
     async def preprocess_data(self, *args: Any, **options: Any) -> list[Any]:
-        """As Gradio does; gr.Error for a path that is no upload."""
+        """As Gradio does; gr.Error for a path that is not an upload."""
         try:
             return await super().preprocess_data(*args, **options)
         except InvalidPathError as error:
@@ -194,12 +194,14 @@ def _check(block: gr.File, value: Any) -> None:
     if value is None or (block.file_count == "single" and _is_file(value)):
         return
     if block.file_count == "single":
-        raise gr.Error(f"{block.label} is {_shown(value)}, which is no upload; {HOW_TO_UPLOAD}.", print_exception=False)
+        raise gr.Error(
+            f"{block.label} is {_shown(value)}, which is not an upload; {HOW_TO_UPLOAD}.", print_exception=False
+        )
     if not isinstance(value, list):
         raise gr.Error(f"{block.label} is {_shown(value)}; give a list of files.", print_exception=False)
     for number, entry in enumerate(value):
         if not _is_file(entry):
-            message = f"{block.label}[{number}] is {_shown(entry)}, which is no upload; {HOW_TO_UPLOAD}."
+            message = f"{block.label}[{number}] is {_shown(entry)}, which is not an upload; {HOW_TO_UPLOAD}."
             raise gr.Error(message, print_exception=False)
 
 
@@ -212,8 +214,8 @@ def _received(payload: FileData | ListFiles | None) -> Uploaded | list[Uploaded]
     if payload is None:
         return None
     if isinstance(payload, FileData):
-        return Uploaded(payload.path, true_name(payload.path, payload.orig_name))
-    return [Uploaded(file.path, true_name(file.path, file.orig_name)) for file in payload]
+        return Uploaded(payload.path, original_name(payload.path, payload.orig_name))
+    return [Uploaded(file.path, original_name(file.path, file.orig_name)) for file in payload]
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -24,6 +23,7 @@ from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
 
 from hf_model.config import MAX_BATCH_FILES, MAX_UPLOAD_BYTES
+from hf_model.inference.prediction import Failure
 from hf_model.radiograph import UnreadableRadiograph
 
 GRACE_SECONDS = 30.0
@@ -36,6 +36,7 @@ MAX_TOTAL_BYTES = 8 * 2**30
 MAX_RATIO = 250
 """Unpacked to packed size of one member. An uncompressed radiograph with black borders packs 3 to 20 times."""
 MIB = 2**20
+TOO_MANY = f"A batch takes {MAX_BATCH_FILES:,} files at most; this one and all after it were left out. Send them apart."
 JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -101,9 +102,12 @@ class PendingUploads:
 
 PENDING = PendingUploads()
 
+BatchFile = tuple[str, bytes] | Failure
+"""Name and content of one file of a batch, or the reason why it was not read."""
 
-def take(path: str | Path) -> tuple[str, bytes]:
-    """Name and bytes of one upload, whose file is deleted soon; a file outside the upload folder is left alone.
+
+def read_upload(path: str | Path) -> tuple[str, bytes]:
+    """Name and bytes of one upload. Its file is deleted soon after; one outside the upload folder is left alone.
 
     Raises UnreadableRadiograph if it is gone or larger than MAX_UPLOAD_BYTES.
     """
@@ -114,7 +118,7 @@ def take(path: str | Path) -> tuple[str, bytes]:
     except OSError as error:
         raise UnreadableRadiograph("missing", f"{name} is no longer there; send it again.") from error
     finally:
-        discard([path])
+        PENDING.finished([path])
     if size > MAX_UPLOAD_BYTES:
         limit = MAX_UPLOAD_BYTES >> 20
         raise UnreadableRadiograph(
@@ -123,21 +127,17 @@ def take(path: str | Path) -> tuple[str, bytes]:
     return name, data
 
 
-def discard(paths: Iterable[str | Path]) -> None:
-    """These uploads were read, or are not wanted; files outside the upload folder stay."""
-    PENDING.finished(paths)
-
-
 def name_of(path: str | Path) -> str:
     """What the sender calls the file."""
     return path.name if isinstance(path, Uploaded | Path) else Path(path).name
 
 
-def true_name(path: str, sent: str | None) -> str:
+def original_name(path: str, sent: str | None) -> str:
     """The file's name as its sender knows it, without folder or control characters.
 
-    path: where Gradio put it; the name in it has form escapes (``%22``) and lacks what file systems forbid. sent: the
-    name that came along, None without; of a web address it is percent-encoded, of gradio_client it lacks quotes.
+    path: where Gradio stored it; the name in it has form escapes (``%22``) and lacks characters that file systems
+    forbid. sent: the name in the request or None; from a web address it is percent-encoded, from gradio_client it lacks
+    quotation marks.
     """
     stored = ESCAPES.sub(lambda found: '"' if found.group() == "%22" else "", Path(path).name)
     name = stored
@@ -176,34 +176,25 @@ def _delete(path: Path) -> None:
             path.parent.rmdir()
 
 
-@dataclass(frozen=True)
-class Item:
-    """One file of a batch: its bytes, or the reason why it was not read."""
-
-    name: str
-    data: bytes | None = None
-    code: str = ""
-    reason: str = ""
-
-
-def expand(paths: Sequence[str | Path]) -> Iterator[Item]:
+def unpack(paths: Sequence[str | Path]) -> Iterator[BatchFile]:
     """Every picture of the uploaded files, archives opened, in order; at most ``MAX_BATCH_FILES``.
 
-    A file that cannot or may not be read becomes an Item with a reason, and the others go on.
+    A file that cannot or may not be read becomes a Failure with its reason, and the others go on.
     """
     count = 0
     for source in paths:
         path, name = Path(source), name_of(source)
-        for item in _members(path, name) if _is_zip(path) else [_file(path, name)]:
+        for file in _members(path, name) if _is_zip(path) else [_read_file(path, name)]:
             if count == MAX_BATCH_FILES:
-                yield Item(item.name, code="too-many", reason=_too_many())
+                left_out = file.name if isinstance(file, Failure) else file[0]
+                yield Failure(left_out, "too-many", TOO_MANY)
                 return
             count += 1
-            yield item
+            yield file
 
 
-def count_items(paths: Sequence[str | Path]) -> int:
-    """How many items ``expand`` will give, without reading a picture; for the progress bar."""
+def count_files(paths: Sequence[str | Path]) -> int:
+    """How many files ``unpack`` will yield, without reading a picture; for the progress bar."""
     total = 0
     for path in map(Path, paths):
         try:
@@ -211,10 +202,6 @@ def count_items(paths: Sequence[str | Path]) -> int:
         except (OSError, zipfile.BadZipFile):
             total += 1
     return min(total, MAX_BATCH_FILES + (total > MAX_BATCH_FILES))
-
-
-def _too_many() -> str:
-    return f"A batch takes {MAX_BATCH_FILES:,} files at most; this one and all after it were left out. Send them apart."
 
 
 def _is_zip(path: Path) -> bool:
@@ -225,13 +212,13 @@ def _is_zip(path: Path) -> bool:
         return False
 
 
-def _file(path: Path, name: str) -> Item:
+def _read_file(path: Path, name: str) -> BatchFile:
     try:
         if path.stat().st_size > MAX_UPLOAD_BYTES:
-            return Item(name, code="too-large", reason=f"The file is larger than {MAX_UPLOAD_BYTES // MIB} MiB.")
-        return Item(name, path.read_bytes())
+            return Failure(name, "too-large", f"The file is larger than {MAX_UPLOAD_BYTES // MIB} MiB.")
+        return name, path.read_bytes()
     except OSError:
-        return Item(name, code="missing", reason="The upload is no longer there; choose the file again.")
+        return Failure(name, "missing", "The upload is no longer there; choose the file again.")
 
 
 def _listed(path: Path) -> list[zipfile.ZipInfo]:
@@ -243,25 +230,25 @@ def _junk(name: str) -> bool:
     return name.startswith(JUNK[0]) or PurePosixPath(name).name in JUNK[1:] or PurePosixPath(name).name.startswith("._")
 
 
-def _refusal(path: Path, name: str) -> Item | None:
+def _refusal(path: Path, name: str) -> Failure | None:
     """The reason why an archive is not opened at all."""
     try:
         infos = _listed(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return Item(name, code="damaged", reason="The zip archive is damaged or incomplete; make it again.")
+        return Failure(name, "damaged", "The zip archive is damaged or incomplete; make it again.")
     if not infos:
-        return Item(name, code="empty", reason="The zip archive holds no file.")
+        return Failure(name, "empty", "The zip archive holds no file.")
     if len(infos) > MAX_BATCH_FILES:
         reason = f"The zip archive holds {len(infos):,} files; {MAX_BATCH_FILES:,} are the limit. Split it."
-        return Item(name, code="too-many", reason=reason)
+        return Failure(name, "too-many", reason)
     total = sum(info.file_size for info in infos)
     if total > MAX_TOTAL_BYTES:
         reason = f"The zip archive unpacks to {total / 2**30:.0f} GiB; {MAX_TOTAL_BYTES / 2**30:.0f} GiB are the limit."
-        return Item(name, code="zip-bomb", reason=reason)
+        return Failure(name, "zip-bomb", reason)
     return None
 
 
-def _members(path: Path, name: str) -> Iterator[Item]:
+def _members(path: Path, name: str) -> Iterator[BatchFile]:
     refusal = _refusal(path, name)
     if refusal:
         yield refusal
@@ -271,34 +258,35 @@ def _members(path: Path, name: str) -> Iterator[Item]:
             yield _member(archive, info)
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Item:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BatchFile:
     name = PurePosixPath(info.filename).name or info.filename
-    problem = _unsafe(info)
-    if problem:
-        return Item(info.filename, code=problem[0], reason=problem[1])
+    if unsafe := _unsafe(info):
+        return unsafe
     try:
         with archive.open(info) as file:
             data = file.read(MAX_UPLOAD_BYTES + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError):
-        return Item(name, code="damaged", reason="This entry of the zip archive is damaged; make the archive again.")
+        return Failure(name, "damaged", "This entry of the zip archive is damaged; make the archive again.")
     if len(data) > MAX_UPLOAD_BYTES:
-        return Item(name, code="zip-bomb", reason="The entry unpacks to more than it declares; it was not read.")
+        return Failure(name, "zip-bomb", "The entry unpacks to more than it declares; it was not read.")
     if data[:4] == b"PK\x03\x04":
-        return Item(name, code="nested", reason="An archive inside an archive is not opened; send it by itself.")
-    return Item(name, data)
+        return Failure(name, "nested", "An archive inside an archive is not opened; send it by itself.")
+    return name, data
 
 
-def _unsafe(info: zipfile.ZipInfo) -> tuple[str, str] | None:
-    """Code and reason for an entry that is not read by what its header says."""
+def _unsafe(info: zipfile.ZipInfo) -> Failure | None:
+    """The reason why an entry is not read, judged by what its header says."""
     raw = info.orig_filename.replace("\\", "/")
     if raw.startswith("/") or ".." in PurePosixPath(raw).parts or raw[1:2] == ":" or "\0" in raw:
-        return "path-traversal", "The entry's name points outside the archive; it was not read."
-    if info.external_attr >> 28 == 0xA:
-        return "link", "The entry is a link, not a file."
-    if info.flag_bits & 0x1:
-        return "encrypted", "The entry is encrypted; send the archive without a password."
-    if info.file_size > MAX_UPLOAD_BYTES:
-        return "too-large", f"The entry unpacks to more than {MAX_UPLOAD_BYTES // MIB} MiB."
-    if info.file_size > MAX_RATIO * max(info.compress_size, 1) and info.file_size > MIB:
-        return "zip-bomb", f"The entry unpacks to more than {MAX_RATIO} times its size; it was not read."
-    return None
+        code, reason = "path-traversal", "The entry's name points outside the archive; it was not read."
+    elif info.external_attr >> 28 == 0xA:
+        code, reason = "link", "The entry is a link, not a file."
+    elif info.flag_bits & 0x1:
+        code, reason = "encrypted", "The entry is encrypted; send the archive without a password."
+    elif info.file_size > MAX_UPLOAD_BYTES:
+        code, reason = "too-large", f"The entry unpacks to more than {MAX_UPLOAD_BYTES // MIB} MiB."
+    elif info.file_size > MAX_RATIO * max(info.compress_size, 1) and info.file_size > MIB:
+        code, reason = "zip-bomb", f"The entry unpacks to more than {MAX_RATIO} times its size; it was not read."
+    else:
+        return None
+    return Failure(info.filename, code, reason)

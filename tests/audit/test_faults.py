@@ -187,7 +187,7 @@ def test_columns_reach_the_model_and_the_summary_names_nobody(tmp_path):
     assert leaks[0].endswith(": train/Doe John (6), left.png = test/Doe Jane [b], 2.png.")
     assert "MRN" not in json.dumps(record)
     assert record["model_note"].startswith("checkpoint is not scored: its split cannot be made again here. ")
-    assert record["model_note"].endswith("Patients are told apart by column who.")
+    assert record["model_note"].endswith("Patients are known by column who.")
     text = summary.read_text()
     for private in ("Doe", "John", "Jane", "left", "Roe", ".png", "MRN", "patient-", str(tmp_path)):
         assert private not in text

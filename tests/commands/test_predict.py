@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import SIDE, pictures
+from generated import pictures
 from PIL import Image
+from tiny_checkpoint import SIDE
 
 from hf_model import Classifier
 from hf_model.commands.predict import find_files, main

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import SIDE, pictures
+from generated import pictures
 from PIL import Image
+from tiny_checkpoint import SIDE
 
 from hf_model.commands.predict import launched, main, own_share, part_name
 

@@ -57,7 +57,7 @@ def test_folders_that_are_no_patients_are_named_where_they_are_too_few(tmp_path:
             for number in range(6):
                 pixels = chest(int(year) + 100 * number + len(kind))
                 Image.fromarray(pixels).save(tmp_path / "d" / kind / year / f"{number}.png")
-    with pytest.raises(DatasetError, match=r"Too few patients.*told apart by the folder below the class"):
+    with pytest.raises(DatasetError, match=r"Too few patients.*Patients are known by the folder below the class"):
         _prepare(tmp_path / "d", tmp_path)
 
 
@@ -111,7 +111,7 @@ def test_class_folders_that_are_no_split_are_named(tmp_path: Path, caplog) -> No
     write_image_folder(tmp_path, {"train": 2, "test": 1, "holdout": 1})
     with caplog.at_level(logging.WARNING):
         assert set(load_splits(str(tmp_path))) == {"train", "test"}
-    assert "Left out, because no name of a split: the folders holdout, which hold classes." in caplog.text
+    assert "Left out, not named like a split: the folders holdout, which hold classes." in caplog.text
 
 
 def test_what_is_no_picture_is_named_and_left_out(tmp_path: Path, caplog) -> None:
@@ -121,7 +121,7 @@ def test_what_is_no_picture_is_named_and_left_out(tmp_path: Path, caplog) -> Non
     with caplog.at_level(logging.WARNING):
         splits = load_splits(str(tmp_path))
     assert {name: len(rows) for name, rows in splits.items()} == {"train": 6, "test": 2}
-    assert "1 files in class folders are no pictures and are left out: labels.csv" in caplog.text
+    assert "1 files in class folders are not pictures and are left out: labels.csv" in caplog.text
 
 
 def test_a_metadata_file_is_joined(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_files_that_are_no_pictures_do_not_undo_the_headers(tmp_path: Path, capl
     keys = dict(zip([file_name(image, 0) for image in rows["image"]], rows["patient_dicom"], strict=True))
     assert len(set(keys.values())) == 11
     assert keys["0.dcm"] == keys["3.dcm"] != keys["preview.png"]
-    assert "3 files in class folders are no pictures and are left out: DICOMDIR, empty.dcm, noise.dcm" in caplog.text
+    assert "3 files in class folders are not pictures and are left out: DICOMDIR, empty.dcm, noise.dcm" in caplog.text
     assert "1 of 41 files have no PatientID and count as a patient each: preview.png" in caplog.text
 
 
@@ -87,7 +87,7 @@ def test_headers_that_tell_nobody_apart_are_not_taken(tmp_path: Path, caplog, fi
     with caplog.at_level(logging.WARNING):
         rows = load_splits(str(tmp_path))["train"]
     assert rows.column_names == ["image", "label"]
-    assert "do not tell patients apart" in caplog.text
+    assert "patients are not taken from the DICOM headers" in caplog.text
 
 
 def test_dicom_beside_other_pictures(tmp_path: Path) -> None:

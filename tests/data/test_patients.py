@@ -40,7 +40,7 @@ def test_one_name_without_a_patient_means_no_grouping() -> None:
     assert patients_of(["IM-0115-0001.jpeg", "scan.png"]) is None
 
 
-@pytest.mark.parametrize(("pattern", "message"), [("(", "no regular expression"), ("pat", "no group")])
+@pytest.mark.parametrize(("pattern", "message"), [("(", "not a regular expression"), ("pat", "no group")])
 def test_bad_pattern_is_named(pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         patient_key_function(pattern)

@@ -1,4 +1,4 @@
-"""figures.py: what is drawn is what was computed, files are written, colours can be told apart."""
+"""What is drawn is what was computed, files are written, colours can be told apart."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_operating_point_lies_on_the_roc_curve(evaluated):
     assert area == pytest.approx(record["auc"]["value"], abs=1e-9)
     point = record["points"]["default"]
     expected = [1 - point["specificity"]["value"], point["sensitivity"]["value"]]
-    assert lines["default threshold"].get_xydata()[0] == pytest.approx(expected)
+    assert lines["threshold"].get_xydata()[0] == pytest.approx(expected)
     assert np.abs(curve - expected).sum(axis=1).min() < 1e-12
 
 

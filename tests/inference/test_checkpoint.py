@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generated import pictures
 from hub_standin import StandIn, hub
-from inference_checkpoints import SIDE, build, pictures
+from tiny_checkpoint import SIDE, random_folder
 
 from hf_model import Classifier
 from hf_model.inference.checkpoint import FETCHED, CheckpointError, locate
@@ -101,7 +102,7 @@ def test_decision_of_other_weights_is_refused(exported_folder: Path, tmp_path: P
     ],
 )
 def test_labels(tmp_path: Path, labels: dict | None, message: str | None) -> None:
-    folder = build(tmp_path / "labelled")
+    folder = random_folder(tmp_path / "labelled")
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = labels
     (folder / "config.json").write_text(json.dumps(config))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inference_checkpoints import SIDE, pictures
+from generated import pictures
 from PIL import Image
+from tiny_checkpoint import SIDE
 
 import hf_model
 from hf_model import Classifier, Failure, Prediction, UnreadableRadiograph

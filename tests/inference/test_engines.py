@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inference_checkpoints import SIDE, build, pictures
+from generated import pictures
 from PIL import Image
+from tiny_checkpoint import SIDE, random_folder
 from transformers import (
     AutoModelForImageClassification,
     MobileNetV2Config,
@@ -103,7 +104,7 @@ def test_bulk_from_many_threads_gives_the_same(openvino_engine: OpenVinoEngine) 
 
 def test_removing_neutral_gates_changes_nothing(tmp_path: Path) -> None:
     """The same weights with gates: the plain model has them, the graph does not."""
-    folder = build(tmp_path / "gated")
+    folder = random_folder(tmp_path / "gated")
     graph, removed = convert(Checkpoint.open(folder))
     blocks = len(AutoModelForImageClassification.from_pretrained(folder).efficientnet.encoder.blocks)
     assert removed == blocks > 0
@@ -113,7 +114,7 @@ def test_removing_neutral_gates_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_gates_that_do_something_stay(tmp_path: Path) -> None:
-    folder = build(tmp_path / "swish", neutral=False, activation="swish")
+    folder = random_folder(tmp_path / "swish", neutral=False, activation="swish")
     checkpoint = Checkpoint.open(folder)
     graph, removed = convert(checkpoint)
     assert removed == 0
@@ -122,7 +123,7 @@ def test_gates_that_do_something_stay(tmp_path: Path) -> None:
 
 
 def test_swapped_labels_are_put_right(tmp_path: Path) -> None:
-    folder = build(tmp_path / "swapped", swap=True)
+    folder = random_folder(tmp_path / "swapped", swap=True)
     checkpoint = Checkpoint.open(folder)
     assert checkpoint.label_order == (1, 0)
     expected = plain_logits(folder)[:, ::-1]
@@ -136,7 +137,7 @@ def test_swapped_labels_are_put_right(tmp_path: Path) -> None:
 
 
 def test_channels_of_different_mean_are_not_folded(tmp_path: Path) -> None:
-    folder = build(tmp_path / "imagenet")
+    folder = random_folder(tmp_path / "imagenet")
     Preprocessing(SIDE, SIDE, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)).save(folder)
     checkpoint = Checkpoint.open(folder)
     engine = OpenVinoEngine(checkpoint, graph=convert(checkpoint)[0], cache="")

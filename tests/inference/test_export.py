@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from inference_checkpoints import SIDE, build, pictures
+from generated import pictures
+from tiny_checkpoint import SIDE, random_folder
 
 from hf_model.commands import export
 from hf_model.inference.checkpoint import Checkpoint
@@ -31,7 +32,7 @@ def folder(exported_folder: Path, tmp_path: Path) -> Path:
 
 
 def change_weights(folder: Path) -> None:
-    build(folder.parent / "other", seed=7)
+    random_folder(folder.parent / "other", seed=7)
     shutil.copy(folder.parent / "other" / "model.safetensors", folder)
 
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from inference_checkpoints import SIDE, pictures
+from generated import pictures
 from PIL import Image
+from tiny_checkpoint import SIDE
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "datasets", "evaluate", "accelerate", "matplotlib", "scipy", "sklearn", "pandas")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
@@ -21,6 +24,12 @@ def test_rate_intervals_equal_statsmodels_and_scipy(successes, trials):
     )
     exact = binomtest(successes, trials).proportion_ci(0.9, "exact")
     assert intervals.clopper_pearson(successes, trials, 0.9) == pytest.approx((exact.low, exact.high), abs=1e-12)
+
+
+def test_serving_has_wilsons_interval_without_scipy():
+    code = "import sys, hf_model.metrics.held_out; from hf_model.metrics.intervals import wilson; wilson(1, 2); "
+    code += "print('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_wilson_by_hand_and_on_arrays():

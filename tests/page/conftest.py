@@ -55,7 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Path:
     """A complete tiny checkpoint; its decision gives the phantoms the probabilities of tiny_checkpoint.TARGETS."""
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    tiny_checkpoint.build(folder, files.clear.read_bytes(), files.sick.read_bytes())
+    tiny_checkpoint.complete_folder(folder, files.clear.read_bytes(), files.sick.read_bytes())
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "confusion_matrix.png")
     return folder
 

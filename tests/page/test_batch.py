@@ -14,15 +14,14 @@ from hf_model.inference.classifier import Classifier
 from hf_model.inference.prediction import CSV_COLUMNS, Failure
 from hf_model.page import batch
 from hf_model.page.batch import Row, as_csv, as_json, run
-from hf_model.page.uploads import Item
 
 
 @pytest.fixture(scope="session")
 def rows(classifier: Classifier, files: Path) -> list[Row]:
     """clear, a bomb, broken, sick, inverted (flagged), blank (refused), a link."""
     read = {name: getattr(files, name).read_bytes() for name in ("clear", "broken", "sick", "inverted", "blank")}
-    bomb, evil = Item("bomb.png", code="zip-bomb", reason="Bomb."), Item("<b>.png", code="link", reason="<i>Link</i>.")
-    named = {name: Item(f"{name}.png", data) for name, data in read.items()}
+    bomb, evil = Failure("bomb.png", "zip-bomb", "Bomb."), Failure("<b>.png", "link", "<i>Link</i>.")
+    named = {name: (f"{name}.png", data) for name, data in read.items()}
     items = [named["clear"], bomb, named["broken"], named["sick"], named["inverted"], named["blank"], evil]
     return list(run(classifier, items))
 

@@ -42,7 +42,7 @@ def test_bad_threshold_and_missing_file(client: Client, files: Path) -> None:
         ({"threshold": True}, "threshold is True; give a probability"),
         ({"heat_map": "x"}, "heat_map is 'x'; give true or false"),
         ({"override": 1}, "override is 1; give true or false"),
-        ({"file": "chest.png"}, "file is 'chest.png', which is no upload; send it as gradio_client's handle_file"),
+        ({"file": "chest.png"}, "file is 'chest.png', which is not an upload; send it as gradio_client's handle_file"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(client: Client, files: Path, values: dict, reason: str) -> None:

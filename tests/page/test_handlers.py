@@ -189,5 +189,5 @@ def test_examples_come_from_the_named_folder_only(files: Path, tmp_path: Path) -
     found = examples.find(files.folder)
     assert [example.path.name for example in found] == ["blank.png", "clear.png", "inverted.png", "sick.png"]
     assert examples.buttons(found).count("data-example=") == 4
-    with pytest.raises(ValueError, match="which is no folder"):
+    with pytest.raises(ValueError, match="which is not a folder"):
         examples.find(tmp_path / "none")

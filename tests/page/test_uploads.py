@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hf_model.inference.prediction import Failure
 from hf_model.page import uploads
-from hf_model.page.uploads import PendingUploads, count_items, discard, expand, take, true_name
+from hf_model.page.uploads import PENDING, PendingUploads, count_files, original_name, read_upload, unpack
 from hf_model.radiograph import UnreadableRadiograph
 
 
@@ -55,23 +56,23 @@ def test_pending_uploads_gives_a_file_that_was_just_written_time(upload_folder: 
         ("/up/h/x.png", "\u202e\x00", "file"),
     ],
 )
-def test_true_name(path: str, sent: str | None, name: str) -> None:
-    assert true_name(path, sent) == name
+def test_original_name(path: str, sent: str | None, name: str) -> None:
+    assert original_name(path, sent) == name
 
 
 def test_take_deletes_only_uploads(tmp_path: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own.png"
     own.write_bytes(b"mine")
-    assert take(own) == ("own.png", b"mine")
+    assert read_upload(own) == ("own.png", b"mine")
     assert own.exists()
-    discard([upload_folder / os.path.relpath(own, upload_folder)])
+    PENDING.finished([upload_folder / os.path.relpath(own, upload_folder)])
     assert own.exists()
     with pytest.raises(UnreadableRadiograph, match="no longer there") as caught:
-        take(upload_folder / "gone" / "x.png")
+        read_upload(upload_folder / "gone" / "x.png")
     assert caught.value.code == "missing"
     monkeypatch.setattr("hf_model.page.uploads.MAX_UPLOAD_BYTES", 3)
     with pytest.raises(UnreadableRadiograph, match="the limit is"):
-        take(own)
+        read_upload(own)
 
 
 def packed(
@@ -85,7 +86,7 @@ def packed(
 
 
 def codes(*paths: Path) -> list[tuple[str, str]]:
-    return [(item.name, item.code or "read") for item in expand(paths)]
+    return [(file.name, file.code) if isinstance(file, Failure) else (file[0], "read") for file in unpack(paths)]
 
 
 def test_files_and_archives_come_in_order_without_rubbish(tmp_path: Path) -> None:
@@ -93,9 +94,8 @@ def test_files_and_archives_come_in_order_without_rubbish(tmp_path: Path) -> Non
     plain.write_bytes(b"one")
     inside = {"ward/a.png": b"two", "__MACOSX/ward/._a.png": b"x", "ward/.DS_Store": b"x", "b": b"three"}
     path = packed(tmp_path, inside)
-    items = list(expand([plain, path]))
-    assert [(item.name, item.data) for item in items] == [("first.png", b"one"), ("a.png", b"two"), ("b", b"three")]
-    assert count_items([plain, path]) == 3
+    assert list(unpack([plain, path])) == [("first.png", b"one"), ("a.png", b"two"), ("b", b"three")]
+    assert count_files([plain, path]) == 3
 
 
 @pytest.mark.parametrize("name", ["../up.png", "ward/../../up.png", "/etc/up.png", "C:/up.png", "..\\up.png"])
@@ -103,9 +103,9 @@ def test_names_that_point_outside_are_refused_and_nothing_is_written(tmp_path: P
     folder = tmp_path / "in"
     folder.mkdir()
     path = packed(folder, {name: b"evil", "good.png": b"fine"})
-    found = list(expand([path]))
-    assert [(item.code, item.data) for item in found] == [("path-traversal", None), ("", b"fine")]
-    assert "outside the archive" in found[0].reason
+    refused, read = unpack([path])
+    assert (refused.code, read) == ("path-traversal", ("good.png", b"fine"))
+    assert "outside the archive" in refused.reason
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["batch.zip", "in"]
 
 
@@ -118,7 +118,7 @@ def test_bomb_by_total_is_refused_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(uploads, "MAX_TOTAL_BYTES", 1000)
     path = packed(tmp_path, {f"{number}.png": bytes(300) for number in range(4)})
     assert codes(path) == [("batch.zip", "zip-bomb")]
-    assert count_items([path]) == 1
+    assert count_files([path]) == 1
 
 
 def test_entry_larger_than_a_picture_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_no_more_files_than_a_batch_takes(tmp_path: Path, monkeypatch: pytest.Mo
     for path in paths:
         path.write_bytes(b"x")
     assert codes(*paths) == [("0.png", "read"), ("1.png", "read"), ("2.png", "read"), ("3.png", "too-many")]
-    assert count_items(paths) == 4
+    assert count_files(paths) == 4
     assert codes(packed(tmp_path, {f"{number}.png": b"x" for number in range(4)})) == [("batch.zip", "too-many")]
 
 

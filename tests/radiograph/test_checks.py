@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import phantom
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -20,17 +21,8 @@ def codes(pixels: np.ndarray) -> list[str]:
 
 @pytest.fixture(scope="module")
 def chest() -> np.ndarray:
-    """A drawn chest uint8 (300, 320): dark surround, bright body, two dark lungs, a bright spine and heart, noise."""
-    picture = Image.new("L", (320, 300), 20)
-    draw = ImageDraw.Draw(picture)
-    draw.rounded_rectangle((25, 40, 295, 340), 60, fill=190)
-    draw.rectangle((120, 0, 200, 60), fill=190)
-    draw.ellipse((60, 60, 140, 240), fill=100)
-    draw.ellipse((185, 60, 262, 240), fill=100)
-    draw.rectangle((148, 0, 176, 300), fill=235)
-    draw.ellipse((140, 140, 225, 230), fill=225)
-    values = np.asarray(picture.filter(ImageFilter.GaussianBlur(6)), dtype=np.float64)
-    return np.clip(values + np.random.default_rng(0).normal(0, 4, values.shape), 0, 255).astype(np.uint8)
+    """The drawn chest uint8 (300, 320)."""
+    return phantom.chest(size=(320, 300))
 
 
 def test_a_chest_has_no_finding(chest):

@@ -21,13 +21,8 @@ from hf_model.inference.engines.openvino_engine import (
     import_openvino,
     write_graph,
 )
-from hf_model.inference.engines.torch_engine import (
-    GreyInput,
-    TorchEngine,
-    load_model,
-    remove_neutral_gates,
-    serving_module,
-)
+from hf_model.inference.engines.torch_engine import GreyInput, TorchEngine, load_model, serving_module
+from hf_model.modeling.lite import bypass_neutral_squeeze_excite
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of a logit of the graph from torch's on the golden inputs (relative to logits above 1)."""
@@ -113,7 +108,7 @@ def grey_module(checkpoint: Checkpoint) -> tuple[GreyInput, torch.Tensor, int]:
     """
     parts = checkpoint.preprocessing
     model = load_model(checkpoint.folder)
-    removed = remove_neutral_gates(model)
+    removed = bypass_neutral_squeeze_excite(model)
     module = serving_module(model, checkpoint.label_order, (parts.height, parts.width))
     grey = GreyInput(module, parts.rescale_factor, parts.mean, parts.std).eval()
     example = torch.from_numpy(golden_inputs(parts.height, parts.width, count=1)[None]).float()

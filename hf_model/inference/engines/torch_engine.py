@@ -17,7 +17,6 @@ from hf_model.inference.checkpoint import Checkpoint
 from hf_model.inference.engines.base import EngineOutput, EngineUnavailable
 from hf_model.inference.engines.cores_and_memory import keep_freed_memory, usable_cores
 from hf_model.modeling.heads import logits_and_gradient
-from hf_model.modeling.lite import is_neutral
 from hf_model.modeling.modeling_chest_xray import ChestXrayForImageClassification
 
 KEPT = 512 * 2**20
@@ -183,20 +182,6 @@ def _pool_globally(model: nn.Module) -> None:
     pooler = getattr(model.base_model, "pooler", None)
     if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode and model.base_model.config.model_type == "efficientnet":
         model.base_model.pooler = nn.AdaptiveAvgPool2d(1)
-
-
-def remove_neutral_gates(model: nn.Module) -> int:
-    """Remove squeeze-excite gates whose output is 1 for every input; returns their number.
-
-    Such a gate has a zero ``expand`` weight and a bias whose sigmoid is 1 in float32 (from about 17 on).
-    EfficientNet-Lite has no gates, and its weights are stored in EfficientNet's shape with neutral ones.
-    """
-    removed = 0
-    for module in list(model.modules()):
-        if is_neutral(getattr(module, "squeeze_excite", None)):
-            module.squeeze_excite = nn.Identity()
-            removed += 1
-    return removed
 
 
 class GreyInput(nn.Module):

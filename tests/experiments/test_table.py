@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from hf_model.experiments.plan import FULL, Change
-from hf_model.experiments.table import Summary, Validation, conclusion, simultaneous
+from hf_model.experiments.table import StudyTable, Validation, conclusion, simultaneous
 
 LABELS = [0] * 40 + [1] * 40
 
@@ -53,9 +53,9 @@ def test_the_best_epoch_counts_and_the_spread_is_over_the_last_three(folder: Pat
     epochs = [noisy(s, 1) for s in (0.0, 3.0, 1.0, 2.0)]
     write(folder, "reference", 0, epochs)
     write(folder, "loss-plain", 0, [noisy(1.0, 2)])
-    summary = Summary(folder)
-    row = next(row for row in summary.groups()["loss"] if row["reference"])
-    aucs = [summary.validation.hard({"augmented": m}) for m in epochs]
+    table = StudyTable(folder)
+    row = next(row for row in table.groups()["loss"] if row["reference"])
+    aucs = [table.validation.hard({"augmented": m}) for m in epochs]
     assert row["hard_auc"] == max(aucs) == aucs[1]
     assert row["spread_epochs"] == pytest.approx(np.std(aucs[1:]))
     assert row["spread_seeds"] is None
@@ -68,7 +68,7 @@ def test_a_real_difference_is_told_from_none(folder: Path) -> None:
         write(folder, "reference", seed, [noisy(1.0, seed)])
         write(folder, "loss-plain", seed, [noisy(3.0, seed)])
         write(folder, "loss-focal", seed, [noisy(1.0, seed)])
-    rows = Summary(folder).groups()["loss"]
+    rows = StudyTable(folder).groups()["loss"]
     better, same = (next(row for row in rows if row["key"] == key) for key in ("loss-plain", "loss-focal"))
     assert better["difference"]["interval"][0] > 0
     assert same["difference"] == {"value": 0.0, "interval": [0.0, 0.0], "seeds": 3, "adjusted": [0.0, 0.0]}
@@ -111,18 +111,18 @@ def test_seeds_that_disagree_widen_the_interval(folder: Path) -> None:
     for seed, separation in enumerate((0.5, 1.5, 2.5)):
         write(folder, "reference", seed, [noisy(separation, 7)])
         write(folder, "loss-plain", seed, [noisy(1.5, 7)])
-    summary = Summary(folder)
-    runs = {key: summary._runs(Change(key, "")) for key in (FULL.key, "loss-plain")}
+    table = StudyTable(folder)
+    runs = {key: table._runs(Change(key, "")) for key in (FULL.key, "loss-plain")}
     widths = {}
     for key, found in runs.items():
-        low, high = summary.interval([summary.best(run) for run in found], ["augmented"])
+        low, high = table.interval([table.best(run) for run in found], ["augmented"])
         widths[key] = high - low
     assert widths["reference"] > 1.3 * widths["loss-plain"]
 
 
 def test_perfect_separation_has_an_interval_below_one(folder: Path) -> None:
     write(folder, "reference", 0, [np.asarray(LABELS, dtype=float).tolist()])
-    summary = Summary(folder)
-    low, high = summary.interval([summary.best(summary._runs(FULL)[0])], ["plain"])
+    table = StudyTable(folder)
+    low, high = table.interval([table.best(table._runs(FULL)[0])], ["plain"])
     assert high == 1.0
     assert low == pytest.approx(0.025 ** (1 / 40))
