@@ -62,12 +62,18 @@ class AugmentationArguments:
 
 
 class Augmenter:
-    """Callable: uint8 tensor (B, H, W) and a generator -> float32 tensor (B, H, W) in 0 to 1."""
+    """Callable: uint8 tensor (B, H, W) and a generator -> float32 tensor (B, H, W) in 0 to 1.
+
+    With outlines, uint8 (B, H, W), 0 outside to 255 inside, these are moved as their pictures are and come back too, as
+    float32 in 0 to 1; the pictures are the same with and without.
+    """
 
     def __init__(self, arguments: AugmentationArguments) -> None:
         self.arguments = arguments
 
-    def __call__(self, pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(
+        self, pictures: torch.Tensor, generator: torch.Generator, outlines: torch.Tensor | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         args, draw = self.arguments, _Draw(len(pictures), generator)
         steps: list[tuple[np.ndarray, Callable[[int, Image.Image], Image.Image]]] = [
             (draw.chance(1.0), _geometry(draw, args)),
@@ -85,7 +91,12 @@ class Augmenter:
                 if chosen[i]:
                     picture = change(i, picture)
             np.multiply(np.asarray(picture), np.float32(1 / 255), out=out[i])
-        return torch.from_numpy(out)
+        if outlines is None:
+            return torch.from_numpy(out)
+        move, moved = steps[0][1], np.empty(outlines.shape, dtype=np.float32)
+        for i, outline in enumerate(outlines.numpy()):
+            np.multiply(np.asarray(move(i, Image.fromarray(outline))), np.float32(1 / 255), out=moved[i])
+        return torch.from_numpy(out), torch.from_numpy(moved)
 
 
 class _Draw:
@@ -206,24 +217,30 @@ def _erase(draw: _Draw) -> Callable[[int, Image.Image], Image.Image]:
 
 
 def mixup(
-    x: torch.Tensor, labels: torch.Tensor, alpha: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    alpha: float,
+    generator: torch.Generator,
+    outlines: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
     """Mix each picture with another of the batch, one weight per batch.
 
     Args:
         x: float (B, ...).
         labels: float (B, 2), one-hot or soft.
         alpha: of Beta(alpha, alpha); 0 returns the input.
+        outlines: float (B, H, W), 0 to 1, or None.
 
     Returns:
-        Mixed pictures and labels (B, 2).
+        Mixed pictures and labels (B, 2); with outlines, as a third, what lies inside either picture's.
     """
     if alpha <= 0 or len(x) < 2:
-        return x, labels
+        return (x, labels) if outlines is None else (x, labels, outlines)
     # Beta(a, a) from two Gamma draws would need a generator that torch's distributions do not take: use Johnk's method
     weight = _beta(alpha, generator)
     order = torch.randperm(len(x), generator=generator)
-    return x * weight + x[order] * (1 - weight), labels * weight + labels[order] * (1 - weight)
+    mixed = x * weight + x[order] * (1 - weight), labels * weight + labels[order] * (1 - weight)
+    return mixed if outlines is None else (*mixed, torch.maximum(outlines, outlines[order]))
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:

@@ -29,6 +29,7 @@ NOT_NEGATIVE = (
     "head_learning_rate",
     "weight_decay",
     "head_multiplier",
+    "evidence_weight",
     "early_stopping_patience",
     "warmup_steps",
     "max_grad_norm",
@@ -108,6 +109,13 @@ class FineTuningArguments(TrainingArguments):
         default=0.95, metadata={"help": "Learning rate factor from each block to the one below."}
     )
     head_multiplier: float = field(default=5.0, metadata={"help": "Stage two: the head's rate over the blocks'."})
+    evidence_weight: float = field(
+        default=0.5,
+        metadata={
+            "help": "Stage two: weight of the share of evidence outside the lungs in the loss; used where outlines are "
+            "known (--lungs), needs the plain head. 0 for none."
+        },
+    )
     ema_decay: float = field(default=0.995, metadata={"help": "Weight averaging in stage two; 0 for none."})
     early_stopping_patience: int = field(default=3, metadata={"help": "Evaluations without gain; 0 never stops."})
     precision: str = field(default="auto", metadata={"help": "auto (measured), fp32, bf16 or fp16."})

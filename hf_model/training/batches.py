@@ -28,10 +28,17 @@ class TrainingRows(Dataset):
     Attributes:
         renderings: for each rendering a uint8 array (M, H, W) and int64 (N,), which row of it shows picture n, or -1.
         labels: int64 (N,).
+        outlines: for each rendering uint8 (M, H, W), 0 outside the lungs to 255 inside, all 255 where the lungs of
+            a picture are not known; or None.
     """
 
-    def __init__(self, renderings: list[tuple[np.ndarray, np.ndarray]], labels: np.ndarray) -> None:
-        self.renderings, self.labels, self.epoch = renderings, labels, 0
+    def __init__(
+        self,
+        renderings: list[tuple[np.ndarray, np.ndarray]],
+        labels: np.ndarray,
+        outlines: list[np.ndarray] | None = None,
+    ) -> None:
+        self.renderings, self.labels, self.outlines, self.epoch = renderings, labels, outlines, 0
         # how many renderings a picture has, and which: to draw one uniformly
         self.available = np.stack([rows >= 0 for _, rows in renderings], axis=1)
 
@@ -43,17 +50,25 @@ class TrainingRows(Dataset):
 
     def pictures(self, rows: Sequence[int], generator: torch.Generator) -> torch.Tensor:
         """uint8 (B, H, W): each picture in one of its renderings, drawn by ``generator``."""
-        out = []
+        return self.draw(rows, generator)[0]
+
+    def draw(self, rows: Sequence[int], generator: torch.Generator) -> list[torch.Tensor]:
+        """Pictures as ``pictures`` draws them, uint8 (B, H, W), and with outlines those of the same renderings."""
+        chosen = []
         for row, draw in zip(rows, torch.rand(len(rows), generator=generator).tolist(), strict=True):
             choices = np.flatnonzero(self.available[row])
-            pixels, index = self.renderings[choices[int(draw * len(choices))]]
-            out.append(pixels[index[row]])
-        return torch.from_numpy(np.stack(out))
+            number = choices[int(draw * len(choices))]
+            chosen.append((number, self.renderings[number][1][row]))
+        maps = [[pixels for pixels, _ in self.renderings]] + ([] if self.outlines is None else [self.outlines])
+        return [torch.from_numpy(np.stack([kind[number][row] for number, row in chosen])) for kind in maps]
 
 
 @dataclass
 class TrainingCollator:
-    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), ``targets`` (B, 2), by seed, epoch and rows alone."""
+    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), ``targets`` (B, 2), by seed, epoch and rows alone.
+
+    With outlines also ``lungs``, float (B, h, w), 0 outside to 1 inside, on the pictures as they are augmented.
+    """
 
     rows: TrainingRows
     preprocessing: Preprocessing
@@ -67,12 +82,17 @@ class TrainingCollator:
     def __call__(self, items: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
         rows, epoch = [row for row, _ in items], items[0][1]
         generator = generator_for(self.seed, epoch, rows)
-        x = self.augment(self.rows.pictures(rows, generator), generator)
+        pictures, *lungs = self.rows.draw(rows, generator)
+        if lungs:
+            x, *lungs = self.augment(pictures, generator, *lungs)
+        else:
+            x = self.augment(pictures, generator)
         labels = torch.from_numpy(self.rows.labels[rows])
         targets = F.one_hot(labels, 2).to(torch.float32)
-        x, targets = mixup(x, targets, self.augmentation.mixup, generator)
+        x, targets, *lungs = mixup(x, targets, self.augmentation.mixup, generator, *lungs)
         targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
+        batch = {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
+        return batch | ({"lungs": lungs[0]} if lungs else {})
 
 
 def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
