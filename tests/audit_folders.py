@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageColumn
+from generated import file_name
 from PIL import Image
 from pydicom.dataset import Dataset as DicomDataset
 from pydicom.dataset import FileMetaDataset
@@ -33,10 +34,8 @@ def film(seed: int, *, pneumonia: bool) -> np.ndarray:
 
 
 def name_of(patient: int, picture: int, *, pneumonia: bool) -> str:
-    """As the Kermany data set names its files, odd patients viral."""
-    if pneumonia:
-        return f"person{patient}_{('bacteria', 'virus')[patient % 2]}_{patient * 10 + picture}.bmp"
-    return f"IM-{patient:04d}-{picture + 1:04d}.bmp"
+    """A BMP file's name as the Kermany data set has it, odd patients viral."""
+    return str(Path(file_name(patient, picture, pneumonia)).with_suffix(".bmp"))
 
 
 def write_clean(folder: Path, patients: dict[str, int]) -> Path:
@@ -94,7 +93,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def write_table(folder: Path, split: str, rows: Iterable[tuple[bytes, str, int, str]]) -> None:
     """``<split>.parquet`` of (file, its name, 0 or 1, patient) in the columns scan, file name inside, finding, who."""
-    scans, names, findings, people = zip(*rows, strict=True)
+    scans, names, findings, patients = zip(*rows, strict=True)
     features = Features(
         {
             "scan": ImageColumn(decode=False),
@@ -103,6 +102,6 @@ def write_table(folder: Path, split: str, rows: Iterable[tuple[bytes, str, int, 
         }
     )
     images = [{"bytes": data, "path": name} for data, name in zip(scans, names, strict=True)]
-    table = Dataset.from_dict({"scan": images, "finding": list(findings), "who": list(people)}, features=features)
+    table = Dataset.from_dict({"scan": images, "finding": list(findings), "who": list(patients)}, features=features)
     folder.mkdir(exist_ok=True)
     table.to_parquet(folder / f"{split}.parquet")

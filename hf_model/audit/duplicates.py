@@ -24,7 +24,7 @@ from hf_model.data.splits import components
 
 
 def positions_by_key(keys: Iterable[Hashable | None]) -> dict[Hashable, list[int]]:
-    """Key -> the positions that have it, in order of their first; None is no key."""
+    """Key -> its positions, in order of the first; None counts as no key."""
     found: dict[Hashable, list[int]] = defaultdict(list)
     for position, key in enumerate(keys):
         if key is not None:

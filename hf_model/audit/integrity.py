@@ -91,8 +91,8 @@ def summarise(problems: list[Problem], pictures: Pictures, shown: int = 200) -> 
         listed += [asdict(p) for p in problems if p.kind == kind][:shown]
     return {
         "rows": len(pictures),
-        "skipped_by_training": sum(pictures.split[row] != TEST for row in pictures.skipped),
-        "skipped_in_test": sum(pictures.split[row] == TEST for row in pictures.skipped),
+        "skipped_by_training": int((pictures.split[pictures.skipped] != TEST).sum()),
+        "skipped_in_test": int((pictures.split[pictures.skipped] == TEST).sum()),
         # counts rows, not problems: one picture may be flagged twice
         "kinds": dict(Counter(kind for kind, _ in dict.fromkeys((p.kind, p.row) for p in problems))),
         "codes": dict(Counter(p.code for p in problems)),

@@ -1,4 +1,4 @@
-"""Doubtful labels: pictures whose label a classifier that never saw their patient finds unlikely. Nothing is dropped.
+"""Doubtful labels: those that a classifier finds unlikely without having seen the patient. Nothing is dropped.
 
 Confident learning (Northcutt, Jiang and Chuang, JAIR 2021) by the package ``cleanlab`` (Apache 2.0).
 """
@@ -58,7 +58,7 @@ def check_labels(pictures: Pictures, features: np.ndarray, how: str, seed: int =
 
 
 def rank_suspects(labels: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the pictures whose label the probability contradicts, the strongest contradiction first.
+    """Positions of the labels that the probability contradicts, the strongest contradiction first.
 
     Args:
         labels: int (M,). probability: float (M,), out of fold, of class 1.

@@ -43,7 +43,7 @@ def certificate(pictures: Pictures, near: Sequence[Pair]) -> dict[str, Any]:
         kind (None: could not be compared), "patient_keys" (False: no patients are known), "unknown_patients" (where
         some keys are missing: per split how many pictures have none, of how many), "explanation", "told_by" (where
         the patient keys come from, or None).
-        Overlap between train and validation is listed and is no leak: training splits those two anew, by patient.
+        Overlap between train and validation is listed and does not count: training splits them anew by patient.
     """
     members = {kind: positions_by_key(keys) for kind, keys in _keys(pictures).items()}
     pairs = []

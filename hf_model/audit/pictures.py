@@ -156,7 +156,6 @@ class Pictures:
         kermany_names: whether the patient keys come from file names as the Kermany data set has them.
         patient_source: where the patient keys come from, in words, or None.
         source: the splits as loaded.
-        skipped: row -> why it could not be decoded.
         display_names: N names that are unique within a split; None for ``names``.
     """
 
@@ -172,7 +171,6 @@ class Pictures:
     kermany_names: bool
     patient_source: str | None = None
     source: DatasetDict = field(default_factory=DatasetDict)
-    skipped: dict[int, str] = field(default_factory=dict)
     display_names: list[str] | None = None
 
     def __len__(self) -> int:
@@ -182,6 +180,11 @@ class Pictures:
     def splits(self) -> list[str]:
         """Split names in the data set's order, test last."""
         return list(dict.fromkeys(self.split.tolist()))
+
+    @property
+    def skipped(self) -> np.ndarray:
+        """int64 (N - M,), the rows that could not be decoded."""
+        return np.setdiff1d(np.arange(len(self)), self.kept)
 
     @cached_property
     def development(self) -> np.ndarray:
@@ -242,18 +245,17 @@ def gather(
     pool, test = pool_splits(published)
     parts = [(pool, name)] + ([] if test is None else [(test, f"{name} {TEST}")])
     split = _splits(published)
-    names, paths, files, kept, found, skipped = [], [], [], [], [], {}
+    names, paths, files, kept, found = [], [], [], [], []
     for rows, what in parts:
         start = len(names)
         decoded = decode_split(rows, preprocessing, what=what, cache_dir=cache_dir)
+        check_decoded(len(rows), decoded)
         found.append(decoded)
+        kept.append(decoded.rows + start)
         for row, image in enumerate(tqdm(rows["image"], desc=f"headers of {what}", leave=False)):
             files.append(read_file_info(image))
             names.append(file_name(image, row))
             paths.append((image or {}).get("path"))
-        readable, reasons = align(len(rows), decoded)
-        kept.append(readable + start)
-        skipped |= {row + start: reason for row, reason in reasons.items()}
     patients, source = patient_keys([rows for rows, _ in parts], names, found[0], patient_column, patient_pattern)
     return Pictures(
         name=name,
@@ -268,7 +270,6 @@ def gather(
         kermany_names=source == FILE_NAME and patient_pattern is None,
         patient_source=source,
         source=published,
-        skipped=skipped,
         display_names=row_names(split, names, paths),
     )
 
@@ -280,17 +281,10 @@ def _splits(published: DatasetDict) -> np.ndarray:
     return np.repeat(np.array(order), [len(published[n]) for n in order])
 
 
-def align(count: int, found: Pixels) -> tuple[np.ndarray, dict[int, str]]:
-    """Which of ``count`` rows ``found`` holds, int64 (M,), and why it left out each of the others.
-
-    Raises:
-        DatasetError: ``found`` is of another data set.
-    """
-    left_out = np.setdiff1d(np.arange(count), found.rows).tolist()
-    if len(left_out) != len(found.skipped) or len(found.rows) + len(left_out) != count:
+def check_decoded(count: int, decoded: Pixels) -> None:
+    """Raise DatasetError unless ``decoded`` accounts for ``count`` rows."""
+    if len(decoded.rows) + len(decoded.skipped) != count:
         raise DatasetError(
-            f"The decoded pixels are of {len(found.rows) + len(found.skipped)} pictures and the data set has {count}: "
-            "clear the cache (--cache_dir)."
+            f"The decoded pixels are of {len(decoded.rows) + len(decoded.skipped)} pictures and the data set has "
+            f"{count}: clear the cache (--cache_dir)."
         )
-    # both are in the order of the rows; names cannot join them, because patients' folders may hold equal ones
-    return found.rows, dict(zip(left_out, (reason for _, reason in found.skipped), strict=True))

@@ -83,12 +83,12 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="FOLDER",
-        help="further renderings of the pictures, whose metadata and sharpness are probed",
+        help="further renderings of the pictures: their metadata and sharpness are probed too",
     )
     made.add_argument(
         "--backbone",
         default="efficientnet-lite0",
-        help="frozen network whose features judge the labels (none: thumbnails, faster)",
+        help="frozen network that gives the features for judging labels (none: thumbnails, faster)",
     )
     made.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto", help="for --checkpoint")
     add_column_options(made)

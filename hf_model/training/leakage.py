@@ -1,8 +1,8 @@
-"""No training on what is tested on: patients and pictures in development and in the test split, before the first step.
+"""Refuse to train on test patients or test pictures, before the first step.
 
 Of the test split this reads file names (or the patient column) and decoded pixels, which are decoded through the cache
-that the final evaluation maps: no label, and no model has seen them. Renderings need no comparison of their own: they
-join development by file name, and two renderings of one data set are the same pictures on purpose.
+that the final evaluation maps; it reads no label and runs no model. Further renderings are not compared: they join
+development by file name, and two renderings of one data set are the same pictures on purpose.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
         data: prepared, the test split still closed. allowed: ``--allow_leakage``.
 
     Returns:
-        For metrics.json: "clean", "allowed", "counts" by kind (None: could not be compared), "unknown_patients" (test
-        pictures that do not say whose they are), without file names.
+        For metrics.json: "clean", "allowed", "counts" by kind (None: could not be compared), "unknown_patients" (the
+        number of test pictures without a patient key), without file names.
 
     Raises:
         DatasetError: something is shared and that was not allowed (the message names an example of each kind), or the
             test split has no --patient_column.
     """
     test = data.test[data.main_name].decode()
-    owners = data.patients_in(test)
-    if data.patient_column is not None and not any(owners):
+    patients = data.patients_in(test)
+    if data.patient_column is not None and not any(patients):
         raise DatasetError(f"--patient_column {data.patient_column}: the test split of {data.main_name} has none.")
-    found, unknown = compare(data, test, owners), owners.count("")
+    found, unknown = _compare(data, test, patients), patients.count("")
     counts = {kind: found["pairs"][0]["counts"][kind] for kind in ("patients", "pixels", "near")}
     if counts["patients"] is None:
-        logger.warning("Nothing says whose the pictures are: whether test patients are learned from cannot be told.")
+        logger.warning("Patients are unknown: whether test patients are also trained on cannot be checked.")
     elif unknown:
         logger.warning(
-            "%d of %d test pictures do not say whose they are (by %s): whether these patients are learned from cannot "
-            "be told.",
+            "%d of %d test pictures name no patient (by %s): whether their patients are also trained on cannot be "
+            "checked.",
             unknown,
             len(test),
             data.patient_key,
@@ -65,23 +65,23 @@ def refuse_leakage(data: DevelopmentData, *, allowed: bool) -> dict[str, Any]:
     return record
 
 
-def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str, Any]:
-    """``audit.leakage.certificate`` of development against the test split, whose patients are ``owners`` ("" unknown).
+def _compare(data: DevelopmentData, test: Pixels, test_patients: list[str]) -> dict[str, Any]:
+    """The certificate of ``audit.leakage`` on development and test, in seconds for 6,000 pictures.
 
-    Seconds for 6,000 pictures. Without any patient known on either side patients are not compared.
+    Patients are not compared unless some are known on both sides. test_patients: a key for each test picture, or "".
     """
     rows, main = np.sort(np.concatenate([split.indices for split in data.splits.values()])), data.main
     patients = None
-    if data.patients is not None and any(owners):
-        patients = [data.patients[row] for row in rows] + [patient or None for patient in owners]
+    if data.patients is not None and any(test_patients):
+        patients = [data.patients[row] for row in rows] + [patient or None for patient in test_patients]
     hashes = [main.hashes[row] for row in rows] + test.hashes
     pixels = [*(main.pixels[row] for row in rows), *test.pixels]
     side = np.array([DEVELOPMENT] * len(rows) + [TEST] * len(test))
     pictures = Pictures(
         name=data.main_name,
         split=side,
-        names=_names(main, rows) + test.names,
-        labels=np.zeros(len(side), dtype=np.int64),  # nobody asks for them here, and the test split's stay unread
+        names=[main.names[row] for row in rows] + test.names,
+        labels=np.zeros(len(side), dtype=np.int64),  # not compared, and the test split's stay unread
         patients=patients,
         files=[FileInfo(0, "")] * len(side),
         kept=np.arange(len(side)),
@@ -90,7 +90,3 @@ def compare(data: DevelopmentData, test: Pixels, owners: list[str]) -> dict[str,
         kermany_names=data.patient_key == FILE_NAME and data.pattern is None,
     )
     return certificate(pictures, near_pairs(pixels, hashes, side == TEST))
-
-
-def _names(pixels: Pixels, rows: np.ndarray) -> list[str]:
-    return [pixels.names[row] for row in rows]

@@ -1,4 +1,4 @@
-"""What the machine can be asked for before training starts."""
+"""Settings that depend on the machine (memory, loader processes, precision), and its description for the record."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from hf_model.inference.engines.cores_and_memory import keep_freed_memory
+from hf_model.modeling.depthwise import quicken_depthwise
 
 logger = logging.getLogger(__name__)
 
 
 def keep_memory() -> bool:
-    """``keep_freed_memory`` without a limit: a run needs what it frees again at the next step."""
+    """``keep_freed_memory`` without a limit: a training step needs again what the one before has freed."""
     return keep_freed_memory(2**31 - 1)
 
 
@@ -35,27 +36,25 @@ def loader_workers() -> int:
     return min(8, cores - 1) if torch.cuda.is_available() else 1
 
 
+MIN_GAIN = 1.1
+"""How many times faster bfloat16 has to train to be chosen."""
+
+
 def best_precision() -> str:
-    """``bf16`` where it is the faster one: looked up for a GPU, measured on a processor; else ``fp32`` (GPU: fp16)."""
+    """``bf16`` where it trains faster (looked up for a GPU, measured on a CPU), else ``fp32`` (GPU: ``fp16``)."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
     return "bf16" if bf16_gain() >= MIN_GAIN else "fp32"
-
-
-MIN_GAIN = 1.1
-"""How many times faster bfloat16 has to train."""
 
 
 @functools.cache
 def bf16_gain() -> float:
     """How many times faster this processor trains one EfficientNet block under bf16 autocast than in float32.
 
-    Measured once a process (0.5 s); 0 without a look where the hardware multiplies no bfloat16: there it is emulated.
+    Measured once a process (0.5 s). 0 without a measurement where the hardware has no bfloat16 and emulates it.
     """
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return 0.0
-    from hf_model.modeling.depthwise import quicken_depthwise
-
     generator = torch.Generator().manual_seed(0)
     block = nn.Sequential(
         nn.Conv2d(24, 144, 1, bias=False),

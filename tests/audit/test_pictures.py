@@ -1,4 +1,4 @@
-"""Rows of a data set: which of them were decoded, how each is named, what its header says, whose picture it is."""
+"""Rows of a data set: which of them were decoded, how each is named, what its header says, which patient it shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from hf_model.audit import figures, integrity, measures, shortcuts
 from hf_model.audit.measures import count
-from hf_model.audit.pictures import FileInfo, Pictures, align, gather, read_file_info, row_names
+from hf_model.audit.pictures import FileInfo, Pictures, check_decoded, gather, read_file_info, row_names
 from hf_model.data.loading import DatasetError, load_splits
 from hf_model.data.patients import anonymous_keys
 from hf_model.data.pixels import Pixels
@@ -36,7 +36,7 @@ def test_one_broken_row_among_equal_names_moves_no_other(tmp_path, read):
     (folder / "NORMAL/p1/0.png").write_bytes(b"broken")
     pictures = read(folder)
     assert pictures.kept.tolist() == list(range(1, 12))
-    assert list(pictures.skipped) == [0]
+    assert pictures.skipped.tolist() == [0]
     assert pictures.where(0) == "train/NORMAL/p1/0.png"
     for position, row in enumerate(pictures.kept.tolist()):
         file = folder / pictures.where(row).removeprefix("train/")
@@ -49,9 +49,9 @@ def test_one_broken_row_among_equal_names_moves_no_other(tmp_path, read):
 def test_pixels_of_another_data_set_are_refused():
     none = np.empty((0, 2, 2), np.uint8)
     found = Pixels(none, [], np.empty(0), [], skipped=[("a", "broken")], rows=np.array([0, 2]))
-    assert align(3, found)[1] == {1: "broken"}
+    check_decoded(3, found)
     with pytest.raises(DatasetError, match="of 3 pictures and the data set has 4: clear the cache"):
-        align(4, found)
+        check_decoded(4, found)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_broken_file_with_an_odd_name_switches_no_patient_off(folder, read):
     assert pictures.kermany_names
     assert next(e for e in count(pictures) if (e["split"], e["class"]) == ("train", "NORMAL"))["patients"] == 24
     Image.fromarray(film(9, pneumonia=False)).save(folder / "train/NORMAL/scan.bmp")
-    assert read(folder).patients is None  # a picture that training learns from, and nothing says whose it is
+    assert read(folder).patients is None  # a picture that training learns from, of unknown patient
 
 
 def test_pictures_without_a_patient_are_no_group(folder, read):

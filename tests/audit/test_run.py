@@ -1,4 +1,4 @@
-"""The summary that ships: nobody's name, whatever pictures, patients and folders are called."""
+"""The summary that ships names no picture, whatever pictures, patients and folders are called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stored audit of the published data, hf_model/checkpoint/audit.json: names nobody's picture, and adds up."""
+"""The stored audit of the published data, hf_model/checkpoint/audit.json: names no picture, and adds up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole study on generated pictures with a tiny budget: table, resumption, and a test split nobody reads."""
+"""The whole study on generated pictures with a tiny budget: table, resumption, and a test split that stays unread."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_stopped_study_goes_on(study: Path, folders, tiny_base: Path, capsys: 
     before, stamp = gone.read_text(), kept.stat().st_mtime_ns
     gone.unlink()
     assert main(arguments(folders, tiny_base, study, "--only", "loss", "--sizes", "64")) == 0
-    # runs of the whole study stay in the table, and both commands are told
+    # runs of the whole study stay in the table, and both commands are listed
     assert {row["key"] for row in rows_of(study) if row["group"] == "size"} == {"reference", "size-32"}
     stored = json.loads((study / "study.json").read_text())
     assert stored["sizes"] == [32, 64]

@@ -117,7 +117,7 @@ def test_one_test_file_without_a_patient_hides_no_other(folder: Path, caplog: py
     Image.fromarray(film(501, pneumonia=False)).save(folder / "test" / "NORMAL" / "scan.png")
     record = check(folder)
     assert (record["clean"], record["counts"]["patients"], record["unknown_patients"]) == (True, 0, 1)
-    assert "1 of 13 test pictures do not say whose they are (by file name)" in caplog.text
+    assert "1 of 13 test pictures name no patient (by file name)" in caplog.text
     plant_patient(folder)
     with pytest.raises(DatasetError, match="share 1 patients by the full key, for example im-0003"):
         check(folder)
@@ -146,7 +146,7 @@ def test_without_patient_keys_pictures_are_still_compared(folder: Path, caplog: 
         file.rename(file.with_name(f"film{number}.png"))
     counts = check(folder)["counts"]
     assert counts == {"patients": None, "pixels": 0, "near": 0}
-    assert "whether test patients are learned from cannot be told" in caplog.text
+    assert "whether test patients are also trained on cannot be checked" in caplog.text
 
 
 def test_train_refuses_at_the_start_and_records_what_was_allowed(folder: Path, tiny_base, tmp_path, capsys) -> None:

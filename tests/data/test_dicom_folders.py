@@ -1,4 +1,4 @@
-"""Class folders of DICOM files: whose they are, and what is none."""
+"""Class folders of DICOM files: their patients, and files that are not DICOM."""
 
 from __future__ import annotations
 

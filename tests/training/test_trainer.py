@@ -1,4 +1,4 @@
-"""The weighted loss by hand, and the same step with accumulation, with a remainder, and in two processes."""
+"""The Trainer: losses by hand, one step however it is accumulated, and the weight average."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from hf_model.training.arguments import FineTuningArguments
-from hf_model.training.trainer import PneumoniaTrainer, focal_losses, unweighted_losses, weighted_losses
+from hf_model.training.trainer import PneumoniaTrainer, WeightAverage, focal_losses, unweighted_losses, weighted_losses
 
 WEIGHTS = (1.9448, 0.6730)
 
@@ -133,3 +133,54 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
     rows.x[1, 0] = float("nan")
     with pytest.raises(FloatingPointError, match="learning_rate"):
         one_step(tmp_path, rows, 4, 1)
+
+
+def _step(average: WeightAverage, model: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        model.weight.fill_(value)
+    average.on_step_end(None, None, None, model=model)
+
+
+def test_recursion_by_hand(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    average = WeightAverage(0.2)
+    average.on_train_begin(SimpleNamespace(output_dir=tmp_path), SimpleNamespace(global_step=0), None, model=model)
+    _step(average, model, 2.0)  # decay min(0.2, 2 / 11) = 0.1818: 0.1818 * 1 + 0.8182 * 2
+    assert average.averaged.module.weight.item() == pytest.approx(2 / 11 * 1 + 9 / 11 * 2)
+    _step(average, model, 3.0)  # decay 0.2 now
+    assert average.averaged.module.weight.item() == pytest.approx(0.2 * (2 / 11 + 18 / 11) + 0.8 * 3, abs=1e-6)
+
+
+def test_swap_and_back(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(0.9)
+    average.on_train_begin(SimpleNamespace(output_dir=tmp_path), SimpleNamespace(global_step=0), None, model=model)
+    _step(average, model, 5.0)
+    averaged = average.averaged.module.weight.item()
+    with average.swapped_in(model):
+        assert model.weight.item() == averaged
+        assert model.weight.item() != 5.0
+    assert model.weight.item() == 5.0
+    assert average.averaged.module.weight.item() == averaged
+
+
+def test_stored_beside_the_state_and_taken_up_again(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    first = WeightAverage(0.9)
+    arguments = SimpleNamespace(output_dir=tmp_path)
+    first.on_train_begin(arguments, SimpleNamespace(global_step=0), None, model=model)
+    _step(first, model, 4.0)
+    (tmp_path / "checkpoint-1").mkdir()
+    first.on_save(arguments, SimpleNamespace(global_step=1, is_world_process_zero=True), None)
+    second = WeightAverage(0.9)
+    second.on_train_begin(arguments, SimpleNamespace(global_step=1), None, model=model)
+    _step(first, model, 7.0)
+    _step(second, model, 7.0)
+    assert second.averaged.module.weight.item() == first.averaged.module.weight.item()
+
+
+def test_decay_out_of_range() -> None:
+    with pytest.raises(ValueError, match="ema_decay"):
+        WeightAverage(1.0)
