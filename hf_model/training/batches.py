@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
 from hf_model.modeling.features import PictureRows
@@ -30,6 +30,7 @@ class TrainingRows(Dataset):
         labels: int64 (N,).
         outlines: for each rendering uint8 (M, H, W), 0 outside the lungs to 255 inside, all 255 where the lungs of
             a picture are not known; or None.
+        weights: float (N,), how often each picture is drawn, relative to the others; None for every one once an epoch.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class TrainingRows(Dataset):
         renderings: list[tuple[np.ndarray, np.ndarray]],
         labels: np.ndarray,
         outlines: list[np.ndarray] | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
-        self.renderings, self.labels, self.outlines, self.epoch = renderings, labels, outlines, 0
+        self.renderings, self.labels, self.outlines, self.weights = renderings, labels, outlines, weights
+        self.epoch = 0
         # how many renderings a picture has, and which: to draw one uniformly
         self.available = np.stack([rows >= 0 for _, rows in renderings], axis=1)
 
@@ -61,6 +64,29 @@ class TrainingRows(Dataset):
             chosen.append((number, self.renderings[number][1][row]))
         maps = [[pixels for pixels, _ in self.renderings]] + ([] if self.outlines is None else [self.outlines])
         return [torch.from_numpy(np.stack([kind[number][row] for number, row in chosen])) for kind in maps]
+
+
+class WeightedRows(Sampler[int]):
+    """As many rows as there are, drawn by ``TrainingRows.weights``, another draw every epoch.
+
+    By systematic sampling: a row of weight w, mean 1, comes floor(w) or ceil(w) times, so that chance leaves out as few
+    rows as it can. The draw depends on seed and epoch alone, so a resumed run goes on with the rows it would have had.
+    """
+
+    def __init__(self, rows: TrainingRows, seed: int) -> None:
+        self.rows, self.seed = rows, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = generator_for(self.seed, self.rows.epoch, [])
+        count, weights = len(self.rows), torch.as_tensor(self.rows.weights, dtype=torch.float64)
+        order = torch.randperm(count, generator=generator)
+        ends = (weights[order] / weights.sum() * count).cumsum(0)
+        points = torch.arange(count, dtype=torch.float64) + torch.rand(1, generator=generator, dtype=torch.float64)
+        drawn = order[torch.searchsorted(ends, points, right=True).clamp(max=count - 1)]
+        yield from drawn[torch.randperm(count, generator=generator)].tolist()
 
 
 @dataclass

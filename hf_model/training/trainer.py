@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
 from hf_model.modeling.freezing import hold_frozen_norms, parameter_groups
+from hf_model.training.batches import WeightedRows
 from hf_model.training.evidence import LastMap
 
 GAMMA = 2.0
@@ -145,6 +146,13 @@ class PneumoniaTrainer(Trainer):
             # "layer" is for people who print the groups; it must not reach the optimizer's saved state
             self.optimizer = kind([{k: v for k, v in group.items() if k != "layer"} for group in groups], **settings)
         return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        """Rows by their weights, where they have any."""
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if getattr(rows, "weights", None) is None:
+            return super()._get_train_sampler(train_dataset)
+        return WeightedRows(rows, self.args.seed)
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """The loader for evaluation, with its own collator."""
