@@ -111,14 +111,14 @@ def one_picture(handlers: Handlers) -> None:
         event.then(None, js="() => window.cxrReveal('cxr-answer')")
     override.click(handlers.override, [prediction, *settings], panel, **LIVE)
     threshold.input(
-        handlers.move,
+        handlers.set_threshold,
         [prediction, threshold, pretest],
         [prediction, answer, values, preset],
         trigger_mode="always_last",
         **LIVE,
     )
-    preset.input(handlers.choose, [prediction, preset, pretest], [prediction, answer, values, threshold], **LIVE)
-    pretest.input(handlers.value, [prediction, pretest], values, trigger_mode="always_last", **LIVE)
+    preset.input(handlers.choose_preset, [prediction, preset, pretest], [prediction, answer, values, threshold], **LIVE)
+    pretest.input(handlers.pretest_values, [prediction, pretest], values, trigger_mode="always_last", **LIVE)
     opacity.input(None, opacity, js="(v) => document.documentElement.style.setProperty('--cxr-heat', v / 100)")
 
 
@@ -139,7 +139,7 @@ def many_pictures(handlers: Handlers) -> None:
     result = gr.HTML(fragment("page", "batch_welcome"), elem_id="cxr-batch")
     text = gr.Textbox(visible=False)
     files.upload(
-        handlers.batch,
+        handlers.read_batch,
         files,
         [rows, result, downloads, override, files],
         concurrency_id="batch",

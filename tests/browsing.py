@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 WAIT = 60_000
-"""Milliseconds: far more than needed, because a busy machine is no fault of the page."""
+"""Milliseconds: far more than needed, so that a busy machine does not fail a test."""
 CARD = "#cxr-answer [data-answer]"
 
 

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 
 def _phantoms(folder: Path) -> list[Path]:
-    """Five drawn chests from dense to clear, an inverted one and a file that is no picture."""
+    """Five drawn chests from dense to clear, an inverted one and a file that is not a picture."""
     paths = []
     for number, share in enumerate((0.9, 0.65, 0.4, 0.2, 0.0), start=1):
         paths.append(folder / f"phantom-{number}.png")

@@ -1,6 +1,6 @@
 """Shortcuts: how well a classifier separates the classes without a lung, and the test split from the rest.
 
-Every score is cross-validated by patient.
+Fitted classifiers are cross-validated by patient.
 """
 
 from __future__ import annotations

@@ -156,31 +156,31 @@ class Scored:
     refused: list[str]
 
 
-def score(classifier: Classifier, pictures: LabelledDataset, *, what: str = "scoring") -> Scored:
+def score(classifier: Classifier, dataset: LabelledDataset, *, what: str = "scoring") -> Scored:
     """Predict every picture, with heat maps. ValueError if none can be used."""
-    results = classifier.predict_batch(pictures.contents())
+    results = classifier.predict_batch(dataset.contents())
     rows, logits, maps, failures, refused = [], [], [], [], []
-    for row, result in enumerate(tqdm(results, total=len(pictures), desc=what, disable=None)):
+    for row, result in enumerate(tqdm(results, total=len(dataset), desc=what, disable=None)):
         if not result.ok:
             failures.append((result.name, result.reason))
         elif result.refused:
-            refused.append(pictures.names[row])
+            refused.append(dataset.names[row])
         else:
             rows.append(row)
             logits.append(result.logits)
             maps.append(result.class_activation_map)
     if not rows:
         reason = f"; the first reason: {failures[0][1]}" if failures else "; all are blank" if refused else ""
-        raise ValueError(f"{pictures.dataset}: none of {len(pictures)} pictures could be used{reason}")
-    names, patients = [pictures.names[row] for row in rows], [pictures.patients[row] for row in rows]
-    return Scored(Scores(np.array(logits), pictures.labels[rows], names, patients), rows, maps, failures, refused)
+        raise ValueError(f"{dataset.dataset}: none of {len(dataset)} pictures could be used{reason}")
+    names, patients = [dataset.names[row] for row in rows], [dataset.patients[row] for row in rows]
+    return Scored(Scores(np.array(logits), dataset.labels[rows], names, patients), rows, maps, failures, refused)
 
 
-def score_perturbed(classifier: Classifier, pictures: LabelledDataset, scored: Scored) -> dict[str, Scores]:
+def score_perturbed(classifier: Classifier, dataset: LabelledDataset, scored: Scored) -> dict[str, Scores]:
     """The same pictures blurred and sharpened at the model's own size: name in ``PERTURBATIONS`` -> scores."""
     result = {}
     for name, (_, change) in PERTURBATIONS.items():
-        sources = (_changed(classifier, pictures, row, change) for row in scored.rows)
+        sources = (_changed(classifier, dataset, row, change) for row in scored.rows)
         found = list(
             tqdm(classifier.predict_batch(sources, heat_map=False), total=len(scored.rows), desc=name, disable=None)
         )
@@ -189,14 +189,14 @@ def score_perturbed(classifier: Classifier, pictures: LabelledDataset, scored: S
     return result
 
 
-def _changed(classifier: Classifier, pictures: LabelledDataset, row: int, change: Callable) -> tuple[str, Radiograph]:
-    name = pictures.names[row]
-    small = read_small(classifier, pictures, row)
+def _changed(classifier: Classifier, dataset: LabelledDataset, row: int, change: Callable) -> tuple[str, Radiograph]:
+    name = dataset.names[row]
+    small = read_small(classifier, dataset, row)
     changed = np.ascontiguousarray(np.asarray(change(Image.fromarray(small))))
     return name, Radiograph(changed, name, "array", (changed.shape[1], changed.shape[0]))
 
 
-def read_small(classifier: Classifier, pictures: LabelledDataset, row: int) -> np.ndarray:
+def read_small(classifier: Classifier, dataset: LabelledDataset, row: int) -> np.ndarray:
     """One picture as the model sees it, uint8 (height, width). Raises UnreadableRadiograph."""
-    radiograph = read_radiograph(pictures.content(row), name=pictures.names[row])
+    radiograph = read_radiograph(dataset.content(row), name=dataset.names[row])
     return classifier.preprocessing.resize(radiograph.pixels)

@@ -25,8 +25,8 @@ class Calibration:
     """``probability = sigmoid(margin / temperature + bias)`` and what decided whether a bias is kept.
 
     ``cross_validated_loss`` holds the out-of-fold log loss (nats per picture) of "none", "temperature" and
-    "temperature_and_bias", and "gain_standard_error" of the last one's gain; None when it was not run. ``at_limit``
-    tells that the fit stopped at a limit.
+    "temperature_and_bias", and "gain_standard_error" of what the bias gains; None when it was not run. ``at_limit`` is
+    True where the fit stopped at a limit.
     """
 
     temperature: float

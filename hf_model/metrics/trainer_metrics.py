@@ -66,10 +66,10 @@ def classification_figures(
 
 
 def make_compute_metrics(threshold: float = DEFAULT_THRESHOLD) -> Callable[[Any], dict[str, float | int]]:
-    """A ``compute_metrics`` for ``transformers.Trainer``: takes an ``EvalPrediction``, gives the figures.
+    """A ``compute_metrics`` for ``transformers.Trainer``: takes an ``EvalPrediction``, returns the figures.
 
-    A model that returns more than logits is fine: the first output is taken. "loss" is left to the Trainer, whose
-    own is class-weighted, so it is renamed "log_loss" here.
+    A model that returns more than logits is fine: the first output is taken. "loss" is left to the Trainer, which
+    weights its own by class, so it is renamed "log_loss" here.
     """
     metric = PneumoniaMetric(keep_in_memory=True)
 

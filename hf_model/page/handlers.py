@@ -98,27 +98,27 @@ class Handlers:
             return (None, _forgotten("picture"), *_skipped(7))
         return self._panel(prediction.override().at(self._limit(threshold, preset)), pretest)
 
-    def move(self, prediction: Prediction | None, threshold: float, pretest: float) -> tuple[Any, ...]:
+    def set_threshold(self, prediction: Prediction | None, threshold: float, pretest: float) -> tuple[Any, ...]:
         """The threshold slider: answer and values anew, no preset chosen any more."""
         if prediction is None:
             return None, _forgotten("picture"), "", None
         return *self._at(prediction, self._limit(threshold, None), pretest), None
 
-    def choose(self, prediction: Prediction | None, preset: str, pretest: float) -> tuple[Any, ...]:
+    def choose_preset(self, prediction: Prediction | None, preset: str, pretest: float) -> tuple[Any, ...]:
         """A preset: answer and values anew, the slider follows."""
         if prediction is None:
             return None, _forgotten("picture"), "", gr.skip()
         limit = self.thresholds[preset]
         return *self._at(prediction, limit, pretest), round(100 * limit, 1)
 
-    def value(self, prediction: Prediction | None, pretest: float) -> str:
+    def pretest_values(self, prediction: Prediction | None, pretest: float) -> str:
         """The pre-test slider: post-test probability, PPV and NPV anew."""
         if prediction is None:
             return ""
         performance = self.performance(prediction.threshold)
         return pretest_panel(prediction, min(max(pretest, 1), 99) / 100, performance, self.classifier.population)
 
-    def batch(self, paths: list[str] | None) -> Iterator[tuple[Any, ...]]:
+    def read_batch(self, paths: list[str] | None) -> Iterator[tuple[Any, ...]]:
         """Files and archives -> rows, table, downloads, override, an empty uploader; progress first."""
         if not paths:
             yield _skipped(5)
@@ -159,7 +159,7 @@ class Handlers:
     def _at(self, prediction: Prediction, limit: float, pretest: float) -> tuple[Any, ...]:
         """Updates of prediction, answer and values at another threshold."""
         prediction = prediction.at(limit)
-        return prediction, self._answer(prediction), self.value(prediction, pretest)
+        return prediction, self._answer(prediction), self.pretest_values(prediction, pretest)
 
     def _panel(self, prediction: Prediction, pretest: float) -> tuple[Any, ...]:
         """Updates of prediction, answer, override, results, controls, opacity, pictures, values, details."""
@@ -173,7 +173,7 @@ class Handlers:
             gr.update(visible=answered),
             gr.update(visible=mapped),
             viewer(prediction),
-            self.value(prediction, pretest) if answered else "",
+            self.pretest_values(prediction, pretest) if answered else "",
             details_view(prediction),
         )
 

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: what a person does, what the page asks for, whom it shuts out."""
+"""The page in headless Chromium: what a person does, what the page requests, and accessibility."""
 
 from __future__ import annotations
 

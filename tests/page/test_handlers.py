@@ -70,7 +70,7 @@ def test_a_file_is_decoded_once(
     assert read(handlers, files.sick, upload_folder)[PREDICTION].radiograph.pixels.shape == (480, 550)
     assert len(decoded) == 1
     paths = [str(uploaded(getattr(files, name), upload_folder)) for name in ("sick", "clear", "blank")]
-    rows = list(handlers.batch(paths))[-1][0]
+    rows = list(handlers.read_batch(paths))[-1][0]
     assert all(row.thumbnail for row in rows)
     assert len(decoded) == 4
 
@@ -84,16 +84,16 @@ def test_threshold_moves_without_the_model(
         raise AssertionError("the model ran again")
 
     monkeypatch.setattr(handlers.classifier, "predict", never)
-    moved, answer, values, preset = handlers.move(prediction, 95, 74)
+    moved, answer, values, preset = handlers.set_threshold(prediction, 95, 74)
     assert moved.decision == "NORMAL"
     assert 'data-answer="REFER TO A RADIOLOGIST"' in answer
     assert preset is None
     assert moved.probability == prediction.probability
-    chosen, answer, _, slider = handlers.choose(moved, "rule_in", 74)
+    chosen, answer, _, slider = handlers.choose_preset(moved, "rule_in", 74)
     assert (chosen.threshold, slider) == (0.7, 70.0)
     assert 'data-answer="PNEUMONIA LIKELY"' in answer
-    assert handlers.choose(moved, "half", 74)[3] == 50.0
-    assert handlers.value(prediction, 10) != values
+    assert handlers.choose_preset(moved, "half", 74)[3] == 50.0
+    assert handlers.pretest_values(prediction, 10) != values
 
 
 def test_presets_are_the_checkpoints(handlers: Handlers) -> None:
@@ -141,8 +141,8 @@ def test_unreadable_file_gives_a_sentence(handlers: Handlers, files: Path, uploa
 
 def test_forgotten_prediction_asks_for_the_picture_again(handlers: Handlers) -> None:
     for outputs in (
-        handlers.move(None, 50, 50),
-        handlers.choose(None, "half", 50),
+        handlers.set_threshold(None, 50, 50),
+        handlers.choose_preset(None, "half", 50),
         handlers.override(None, 1, None, 1),
     ):
         assert "Choose the picture again" in outputs[1]
@@ -160,7 +160,7 @@ def test_batch_reports_progress_and_deletes_its_files(
     handlers: Handlers, files: Path, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [uploaded(getattr(files, name), upload_folder) for name in ("clear", "sick", "broken")]
-    steps = list(handlers.batch([str(path) for path in paths]))
+    steps = list(handlers.read_batch([str(path) for path in paths]))
     assert "Reading picture 0 of 3" in steps[0][1]
     rows, html, downloads, override, cleared = steps[-1]
     assert [row.result.ok for row in rows] == [True, True, False]
@@ -174,7 +174,7 @@ def test_batch_reports_progress_and_deletes_its_files(
 
 def test_flagged_rows_are_answered_on_demand(handlers: Handlers, files: Path, upload_folder: Path) -> None:
     paths = [str(uploaded(getattr(files, name), upload_folder)) for name in ("inverted", "sick")]
-    rows, html, _, override, _ = list(handlers.batch(paths))[-1]
+    rows, html, _, override, _ = list(handlers.read_batch(paths))[-1]
     assert override == gr.update(visible=True)
     assert "CHECK FIRST" in html
     rows, html, override = handlers.override_batch(rows)
