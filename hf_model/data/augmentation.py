@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 from hf_model.data.arguments import check_options
 
-_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness")
+_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness", "spectrum")
 
 
 @dataclass
@@ -52,7 +52,9 @@ class AugmentationArguments:
     "Share of pictures compressed again, as JPEG of quality 40 to 95."
     downscale: float = 0.3
     "Share of pictures reduced to 40 to 90 per cent and enlarged again."
-    mixup: float = 0.3
+    spectrum: float = 0.7
+    "Share of pictures that get the sharpness and noise of another picture of the batch, at all fine scales."
+    mixup: float = 0.0
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Augmenter:
         self, pictures: torch.Tensor, generator: torch.Generator, outlines: torch.Tensor | None = None
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         args, draw = self.arguments, _Draw(len(pictures), generator)
+        if args.spectrum:
+            pictures = _exchange_spectra(draw, pictures, args.spectrum)
         steps: list[tuple[np.ndarray, Callable[[int, Image.Image], Image.Image]]] = [
             (draw.chance(1.0), _geometry(draw, args)),
             (draw.chance(args.downscale), _downscale(draw)),
@@ -113,6 +117,45 @@ class _Draw:
 
     def seeds(self) -> list[int]:
         return torch.randint(2**31, (self.size,), generator=self.generator).tolist()
+
+
+SPECTRUM_FROM, SPECTRUM_FULL = 6, 12
+"""Cycles a picture below which a spectrum stays as it is, and from which on it is the other picture's: opacities are
+coarser, ribs and vessels about there, noise and the sharpness of the processing finer."""
+LARGEST_GAIN = 4.0
+
+
+def _exchange_spectra(draw: _Draw, pictures: torch.Tensor, share: float) -> torch.Tensor:
+    """Give each chosen picture, uint8 (H, W), the radial power spectrum of another one at fine scales; phases stay.
+
+    How sharp a film is and how it was processed goes with the class in data that were collected class by class, and
+    blurring at random adds spread but leaves the two distributions apart. A donor drawn without regard to the label
+    makes them equal (compare Yang and Soatto, "FDA", CVPR 2020, which exchanges coarse amplitudes between data sets).
+    """
+    chosen, donors = draw.chance(share), draw.uniform(0, len(pictures)).astype(int)
+    out, seen = pictures.clone(), pictures.numpy()
+    height, width = seen.shape[1:]
+    rows, columns = np.fft.fftfreq(height) * height, np.fft.rfftfreq(width) * width
+    radius = np.minimum(np.round(np.hypot(rows[:, None], columns[None])), min(height, width) // 2).astype(int)
+    count = np.maximum(np.bincount(radius.ravel()), 1)
+    ramp = ((np.arange(len(count)) - SPECTRUM_FROM) / (SPECTRUM_FULL - SPECTRUM_FROM)).clip(0, 1)
+    transforms: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def transform(i: int) -> tuple[np.ndarray, np.ndarray]:
+        if i not in transforms:
+            values = np.fft.rfft2(seen[i].astype(np.float32))
+            power = np.log(np.bincount(radius.ravel(), np.abs(values).ravel() ** 2) / count + 1e-6)
+            # contrast is not exchanged: the band just below is the measure for what is finer
+            transforms[i] = values, power - power[SPECTRUM_FROM // 2 : SPECTRUM_FROM + 1].mean()
+        return transforms[i]
+
+    for i in np.flatnonzero(chosen & (donors != np.arange(len(seen)))):
+        (values, own), (_, other) = transform(int(i)), transform(int(donors[i]))
+        gain = np.convolve(np.pad((other - own) / 2, 2, mode="edge"), np.full(5, 0.2), "valid")
+        gain = np.exp(gain.clip(-np.log(LARGEST_GAIN), np.log(LARGEST_GAIN)) * ramp)
+        changed = np.fft.irfft2(values * gain[radius], s=(height, width))
+        out[i] = torch.from_numpy(changed.round().clip(0, 255).astype(np.uint8))
+    return out
 
 
 def _geometry(draw: _Draw, args: AugmentationArguments) -> Callable[[int, Image.Image], Image.Image]:

@@ -122,8 +122,8 @@ class FineTuningArguments(TrainingArguments):
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete state in output_dir."})
 
     num_train_epochs: float = field(default=4.0, metadata={"help": "Stage two; 0 skips it."})
-    learning_rate: float = field(default=4e-4, metadata={"help": "Stage two, the top block's."})
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Pictures."})
+    learning_rate: float = field(default=1e-3, metadata={"help": "Stage two, the top block's."})
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pictures."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Pictures."})
     dataloader_num_workers: int = field(
         default=-1, metadata={"help": "Processes that augment beside the training step; -1: by the machine."}
@@ -136,7 +136,9 @@ class FineTuningArguments(TrainingArguments):
     save_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "States kept, the best among them."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "By metric_for_best_model."})
-    metric_for_best_model: str | None = field(default="roc_auc", metadata={"help": "On development-validation."})
+    metric_for_best_model: str | None = field(
+        default="style_balanced_auc", metadata={"help": "On development-validation."}
+    )
     greater_is_better: bool | None = field(default=None, metadata={"help": "Default: by the metric's name."})
     logging_steps: float = field(default=10, metadata={"help": "Steps."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "A loss that is not a number must be seen."})
