@@ -83,11 +83,11 @@ def fit_point(
     if allowed is None:
         return OperatingPoint(threshold=None, **base)
     if kind == "sensitivity":
-        threshold = _safe_threshold(values[allowed], above=False)
+        threshold = safe_threshold(values[allowed], above=False)
         errors = int(np.sum(values < threshold))
     elif kind == "specificity":
         # The answer is PNEUMONIA at the threshold too, so it must lie above the highest score that has to stay normal.
-        threshold = _safe_threshold(values[count - 1 - allowed], above=True)
+        threshold = safe_threshold(values[count - 1 - allowed], above=True)
         errors = int(np.sum(values >= threshold))
     else:
         raise ValueError(f'kind should be "sensitivity" or "specificity", not {kind!r}.')
@@ -136,7 +136,7 @@ def fit_decision(
     return Decision(fit.temperature, fit.bias, prevalence, points, {**counts, **(provenance or {})})
 
 
-def _safe_threshold(value: float, *, above: bool) -> float:
+def safe_threshold(value: float, *, above: bool) -> float:
     """The nearest multiple of 10**-DECIMALS at or below the value, or strictly above it."""
     step = math.floor(value * 10**DECIMALS)
     candidates = [round(number / 10**DECIMALS, DECIMALS) for number in range(max(0, step - 1), step + 3)]

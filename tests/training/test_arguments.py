@@ -15,7 +15,7 @@ def test_defaults() -> None:
     assert data.dataset == "hf-vision/chest-xray-pneumonia"
     assert model.base_model == "efficientnet-lite0"
     assert decision.target_sensitivity == 0.95
-    assert augmentation.mixup == 0.3
+    assert (augmentation.mixup, augmentation.spectrum) == (0.0, 0.7)
     assert training.load_best_model_at_end
     assert not training.push_to_hub
 
