@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 
+import numpy as np
 from torch.utils.data import ConcatDataset
 from transformers import set_seed
 
@@ -19,6 +20,7 @@ from hf_model.data.prepare import TRAIN, VALIDATION, prepare
 from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
+from hf_model.metrics.trainer_metrics import make_compute_metrics
 from hf_model.modeling.base import load_base_model
 from hf_model.modeling.features import PictureRows
 from hf_model.training.arguments import parse_arguments
@@ -26,6 +28,7 @@ from hf_model.training.batches import AugmentedRows, TrainingRows
 from hf_model.training.checkpoint_writer import write_outputs
 from hf_model.training.finalize import TrainedModel, calibrate_checkpoint
 from hf_model.training.leakage import refuse_leakage
+from hf_model.training.lungs import guide
 from hf_model.training.machine import keep_memory
 from hf_model.training.records import command_line, refuse_finished, run_identity
 from hf_model.training.stages import StageData, run_stages
@@ -61,22 +64,31 @@ def train(argv: list[str]) -> str:
     for split in data.splits.values():
         logger.info("%s: %d pictures of %d patients, %s", split.name, len(split.indices), split.patients, split.counts)
 
-    # 3. Class weights from development-train alone.
+    # 3. Class weights from development-train alone; with --lungs, outlines for the evidence penalty and draws of
+    #    development-train that make style (sharpness, framing, borders) independent of the class.
     rows, labels = data.rows(TRAIN), data.main.labels
     weights = class_weights(labels[rows])
+    guidance = guide(data, model_args.lungs, data_args.outlines)
 
     # 4. Head on a frozen backbone, then the upper blocks; the best state by development-validation in all renderings
     #    and one augmented view.
     chosen_by = data.rows(VALIDATION)
     validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
     validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
+    seen = [chosen_by[index[chosen_by] >= 0] for _, index in data.renderings.values()] + [chosen_by]
     stage_data = StageData(
-        TrainingRows([(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()], labels[rows]),
+        TrainingRows(
+            [(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()],
+            labels[rows],
+            outlines=None if guidance is None else list(guidance.outlines.values()),
+            weights=None if guidance is None else guidance.weights[rows],
+        ),
         ConcatDataset([part for part in validation if len(part)]),
         base.preprocessing,
         augmentation,
         weights,
         run_identity(base, data, arguments),
+        make_compute_metrics(weights=None if guidance is None else guidance.weights[np.concatenate(seen)]),
     )
     stages = run_stages(base.model, stage_data, training)
     if training.process_index != 0:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 from hf_model.data.arguments import check_options
 
-_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness")
+_SHARES = ("flip", "blur", "erasing", "jpeg", "downscale", "shift", "zoom", "contrast", "brightness", "spectrum")
 
 
 @dataclass
@@ -52,7 +52,9 @@ class AugmentationArguments:
     "Share of pictures compressed again, as JPEG of quality 40 to 95."
     downscale: float = 0.3
     "Share of pictures reduced to 40 to 90 per cent and enlarged again."
-    mixup: float = 0.3
+    spectrum: float = 0.7
+    "Share of pictures that get the sharpness and noise of another picture of the batch, at all fine scales."
+    mixup: float = 0.0
     "Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018)."
 
     def __post_init__(self) -> None:
@@ -62,13 +64,21 @@ class AugmentationArguments:
 
 
 class Augmenter:
-    """Callable: uint8 tensor (B, H, W) and a generator -> float32 tensor (B, H, W) in 0 to 1."""
+    """Callable: uint8 tensor (B, H, W) and a generator -> float32 tensor (B, H, W) in 0 to 1.
+
+    With outlines, uint8 (B, H, W), 0 outside to 255 inside, these are moved as their pictures are and come back too, as
+    float32 in 0 to 1; the pictures are the same with and without.
+    """
 
     def __init__(self, arguments: AugmentationArguments) -> None:
         self.arguments = arguments
 
-    def __call__(self, pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(
+        self, pictures: torch.Tensor, generator: torch.Generator, outlines: torch.Tensor | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         args, draw = self.arguments, _Draw(len(pictures), generator)
+        if args.spectrum:
+            pictures = _exchange_spectra(draw, pictures, args.spectrum)
         steps: list[tuple[np.ndarray, Callable[[int, Image.Image], Image.Image]]] = [
             (draw.chance(1.0), _geometry(draw, args)),
             (draw.chance(args.downscale), _downscale(draw)),
@@ -85,7 +95,12 @@ class Augmenter:
                 if chosen[i]:
                     picture = change(i, picture)
             np.multiply(np.asarray(picture), np.float32(1 / 255), out=out[i])
-        return torch.from_numpy(out)
+        if outlines is None:
+            return torch.from_numpy(out)
+        move, moved = steps[0][1], np.empty(outlines.shape, dtype=np.float32)
+        for i, outline in enumerate(outlines.numpy()):
+            np.multiply(np.asarray(move(i, Image.fromarray(outline))), np.float32(1 / 255), out=moved[i])
+        return torch.from_numpy(out), torch.from_numpy(moved)
 
 
 class _Draw:
@@ -102,6 +117,45 @@ class _Draw:
 
     def seeds(self) -> list[int]:
         return torch.randint(2**31, (self.size,), generator=self.generator).tolist()
+
+
+SPECTRUM_FROM, SPECTRUM_FULL = 6, 12
+"""Cycles a picture below which a spectrum stays as it is, and from which on it is the other picture's: opacities are
+coarser, ribs and vessels about there, noise and the sharpness of the processing finer."""
+LARGEST_GAIN = 4.0
+
+
+def _exchange_spectra(draw: _Draw, pictures: torch.Tensor, share: float) -> torch.Tensor:
+    """Give each chosen picture, uint8 (H, W), the radial power spectrum of another one at fine scales; phases stay.
+
+    How sharp a film is and how it was processed goes with the class in data that were collected class by class, and
+    blurring at random adds spread but leaves the two distributions apart. A donor drawn without regard to the label
+    makes them equal (compare Yang and Soatto, "FDA", CVPR 2020, which exchanges coarse amplitudes between data sets).
+    """
+    chosen, donors = draw.chance(share), draw.uniform(0, len(pictures)).astype(int)
+    out, seen = pictures.clone(), pictures.numpy()
+    height, width = seen.shape[1:]
+    rows, columns = np.fft.fftfreq(height) * height, np.fft.rfftfreq(width) * width
+    radius = np.minimum(np.round(np.hypot(rows[:, None], columns[None])), min(height, width) // 2).astype(int)
+    count = np.maximum(np.bincount(radius.ravel()), 1)
+    ramp = ((np.arange(len(count)) - SPECTRUM_FROM) / (SPECTRUM_FULL - SPECTRUM_FROM)).clip(0, 1)
+    transforms: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def transform(i: int) -> tuple[np.ndarray, np.ndarray]:
+        if i not in transforms:
+            values = np.fft.rfft2(seen[i].astype(np.float32))
+            power = np.log(np.bincount(radius.ravel(), np.abs(values).ravel() ** 2) / count + 1e-6)
+            # contrast is not exchanged: the band just below is the measure for what is finer
+            transforms[i] = values, power - power[SPECTRUM_FROM // 2 : SPECTRUM_FROM + 1].mean()
+        return transforms[i]
+
+    for i in np.flatnonzero(chosen & (donors != np.arange(len(seen)))):
+        (values, own), (_, other) = transform(int(i)), transform(int(donors[i]))
+        gain = np.convolve(np.pad((other - own) / 2, 2, mode="edge"), np.full(5, 0.2), "valid")
+        gain = np.exp(gain.clip(-np.log(LARGEST_GAIN), np.log(LARGEST_GAIN)) * ramp)
+        changed = np.fft.irfft2(values * gain[radius], s=(height, width))
+        out[i] = torch.from_numpy(changed.round().clip(0, 255).astype(np.uint8))
+    return out
 
 
 def _geometry(draw: _Draw, args: AugmentationArguments) -> Callable[[int, Image.Image], Image.Image]:
@@ -206,24 +260,30 @@ def _erase(draw: _Draw) -> Callable[[int, Image.Image], Image.Image]:
 
 
 def mixup(
-    x: torch.Tensor, labels: torch.Tensor, alpha: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    alpha: float,
+    generator: torch.Generator,
+    outlines: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
     """Mix each picture with another of the batch, one weight per batch.
 
     Args:
         x: float (B, ...).
         labels: float (B, 2), one-hot or soft.
         alpha: of Beta(alpha, alpha); 0 returns the input.
+        outlines: float (B, H, W), 0 to 1, or None.
 
     Returns:
-        Mixed pictures and labels (B, 2).
+        Mixed pictures and labels (B, 2); with outlines, as a third, what lies inside either picture's.
     """
     if alpha <= 0 or len(x) < 2:
-        return x, labels
+        return (x, labels) if outlines is None else (x, labels, outlines)
     # Beta(a, a) from two Gamma draws would need a generator that torch's distributions do not take: use Johnk's method
     weight = _beta(alpha, generator)
     order = torch.randperm(len(x), generator=generator)
-    return x * weight + x[order] * (1 - weight), labels * weight + labels[order] * (1 - weight)
+    mixed = x * weight + x[order] * (1 - weight), labels * weight + labels[order] * (1 - weight)
+    return mixed if outlines is None else (*mixed, torch.maximum(outlines, outlines[order]))
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:

@@ -30,6 +30,7 @@ NOT_NEGATIVE = (
     "head_learning_rate",
     "weight_decay",
     "head_multiplier",
+    "evidence_weight",
     "early_stopping_patience",
     "warmup_steps",
     "max_grad_norm",
@@ -125,14 +126,21 @@ class FineTuningArguments(TrainingArguments):
         default=0.95, metadata={"help": "Learning rate factor from each block to the one below."}
     )
     head_multiplier: float = field(default=5.0, metadata={"help": "Stage two: the head's rate over the blocks'."})
+    evidence_weight: float = field(
+        default=0.5,
+        metadata={
+            "help": "Stage two: weight of the share of evidence outside the lungs in the loss; used where outlines are "
+            "known (--lungs), needs the plain head. 0 for none."
+        },
+    )
     ema_decay: float = field(default=0.995, metadata={"help": "Weight averaging in stage two; 0 for none."})
     early_stopping_patience: int = field(default=3, metadata={"help": "Evaluations without gain; 0 never stops."})
     precision: str = field(default="auto", metadata={"help": "auto (measured), fp32, bf16 or fp16."})
     resume: bool = field(default=False, metadata={"help": "Go on from the newest complete state in output_dir."})
 
     num_train_epochs: float = field(default=4.0, metadata={"help": "Stage two; 0 skips it."})
-    learning_rate: float = field(default=4e-4, metadata={"help": "Stage two, the top block's."})
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Pictures."})
+    learning_rate: float = field(default=1e-3, metadata={"help": "Stage two, the top block's."})
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pictures."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Pictures."})
     dataloader_num_workers: int = field(
         default=-1, metadata={"help": "Processes that augment beside the training step; -1: by the machine."}
@@ -145,7 +153,9 @@ class FineTuningArguments(TrainingArguments):
     save_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "States kept, the best among them."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "By metric_for_best_model."})
-    metric_for_best_model: str | None = field(default="roc_auc", metadata={"help": "On development-validation."})
+    metric_for_best_model: str | None = field(
+        default="style_balanced_auc", metadata={"help": "On development-validation."}
+    )
     greater_is_better: bool | None = field(default=None, metadata={"help": "Default: by the metric's name."})
     logging_steps: float = field(default=10, metadata={"help": "Steps."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "A loss that is not a number must be seen."})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
 from hf_model.modeling.features import PictureRows
@@ -28,10 +28,20 @@ class TrainingRows(Dataset):
     Attributes:
         renderings: for each rendering a uint8 array (M, H, W) and int64 (N,), which row of it shows picture n, or -1.
         labels: int64 (N,).
+        outlines: for each rendering uint8 (M, H, W), 0 outside the lungs to 255 inside, all 255 where the lungs of
+            a picture are not known; or None.
+        weights: float (N,), how often each picture is drawn, relative to the others; None for every one once an epoch.
     """
 
-    def __init__(self, renderings: list[tuple[np.ndarray, np.ndarray]], labels: np.ndarray) -> None:
-        self.renderings, self.labels, self.epoch = renderings, labels, 0
+    def __init__(
+        self,
+        renderings: list[tuple[np.ndarray, np.ndarray]],
+        labels: np.ndarray,
+        outlines: list[np.ndarray] | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        self.renderings, self.labels, self.outlines, self.weights = renderings, labels, outlines, weights
+        self.epoch = 0
         # how many renderings a picture has, and which: to draw one uniformly
         self.available = np.stack([rows >= 0 for _, rows in renderings], axis=1)
 
@@ -43,17 +53,48 @@ class TrainingRows(Dataset):
 
     def pictures(self, rows: Sequence[int], generator: torch.Generator) -> torch.Tensor:
         """uint8 (B, H, W): each picture in one of its renderings, drawn by ``generator``."""
-        out = []
+        return self.draw(rows, generator)[0]
+
+    def draw(self, rows: Sequence[int], generator: torch.Generator) -> list[torch.Tensor]:
+        """Pictures as ``pictures`` draws them, uint8 (B, H, W), and with outlines those of the same renderings."""
+        chosen = []
         for row, draw in zip(rows, torch.rand(len(rows), generator=generator).tolist(), strict=True):
             choices = np.flatnonzero(self.available[row])
-            pixels, index = self.renderings[choices[int(draw * len(choices))]]
-            out.append(pixels[index[row]])
-        return torch.from_numpy(np.stack(out))
+            number = choices[int(draw * len(choices))]
+            chosen.append((number, self.renderings[number][1][row]))
+        maps = [[pixels for pixels, _ in self.renderings]] + ([] if self.outlines is None else [self.outlines])
+        return [torch.from_numpy(np.stack([kind[number][row] for number, row in chosen])) for kind in maps]
+
+
+class WeightedRows(Sampler[int]):
+    """As many rows as there are, drawn by ``TrainingRows.weights``, another draw every epoch.
+
+    By systematic sampling: a row of weight w, mean 1, comes floor(w) or ceil(w) times, so that chance leaves out as few
+    rows as it can. The draw depends on seed and epoch alone, so a resumed run goes on with the rows it would have had.
+    """
+
+    def __init__(self, rows: TrainingRows, seed: int) -> None:
+        self.rows, self.seed = rows, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = generator_for(self.seed, self.rows.epoch, [])
+        count, weights = len(self.rows), torch.as_tensor(self.rows.weights, dtype=torch.float64)
+        order = torch.randperm(count, generator=generator)
+        ends = (weights[order] / weights.sum() * count).cumsum(0)
+        points = torch.arange(count, dtype=torch.float64) + torch.rand(1, generator=generator, dtype=torch.float64)
+        drawn = order[torch.searchsorted(ends, points, right=True).clamp(max=count - 1)]
+        yield from drawn[torch.randperm(count, generator=generator)].tolist()
 
 
 @dataclass
 class TrainingCollator:
-    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), ``targets`` (B, 2), by seed, epoch and rows alone."""
+    """Rows -> ``pixel_values`` (B, 3, h, w), ``labels`` (B,), ``targets`` (B, 2), by seed, epoch and rows alone.
+
+    With outlines also ``lungs``, float (B, h, w), 0 outside to 1 inside, on the pictures as they are augmented.
+    """
 
     rows: TrainingRows
     preprocessing: Preprocessing
@@ -67,12 +108,17 @@ class TrainingCollator:
     def __call__(self, items: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
         rows, epoch = [row for row, _ in items], items[0][1]
         generator = generator_for(self.seed, epoch, rows)
-        x = self.augment(self.rows.pictures(rows, generator), generator)
+        pictures, *lungs = self.rows.draw(rows, generator)
+        if lungs:
+            x, *lungs = self.augment(pictures, generator, *lungs)
+        else:
+            x = self.augment(pictures, generator)
         labels = torch.from_numpy(self.rows.labels[rows])
         targets = F.one_hot(labels, 2).to(torch.float32)
-        x, targets = mixup(x, targets, self.augmentation.mixup, generator)
+        x, targets, *lungs = mixup(x, targets, self.augmentation.mixup, generator, *lungs)
         targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
+        batch = {"pixel_values": normalised(x, self.preprocessing), "labels": labels, "targets": targets}
+        return batch | ({"lungs": lungs[0]} if lungs else {})
 
 
 def normalised(x: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hf_model.config import LABELS, SCHEMA_VERSION
-from hf_model.data.prepare import DevelopmentData
+from hf_model.data.prepare import DevelopmentData, rendering_name
 from hf_model.evaluation import test_split
+from hf_model.files import sha256
 from hf_model.modeling.base import BaseModel
 from hf_model.radiograph.population import known
+from hf_model.segmentation.weights import WEIGHTS as LUNG_WEIGHTS
 from hf_model.training.arguments import Arguments, FineTuningArguments
 from hf_model.training.machine import describe_machine, versions
 from hf_model.training.stages import StageResult
@@ -26,6 +28,7 @@ RECIPE = (
     "unfreeze_blocks",
     "layer_decay",
     "head_multiplier",
+    "evidence_weight",
     "ema_decay",
     "num_train_epochs",
     "learning_rate",
@@ -105,7 +108,7 @@ def recorded_arguments(arguments: Arguments) -> dict[str, object]:
 
 def run_identity(base: BaseModel, data: DevelopmentData, arguments: Arguments) -> dict[str, object]:
     """What decides a run's weights: decoded data, splits, base checkpoint, preprocessing, augmentation and recipe."""
-    names, training = data.main.names, arguments.training
+    names, training, lungs = data.main.names, arguments.training, arguments.model.lungs
     return {
         "data": data.fingerprint,
         "renderings": list(data.renderings),
@@ -113,6 +116,8 @@ def run_identity(base: BaseModel, data: DevelopmentData, arguments: Arguments) -
         "base_model": base.name,
         "preprocessing": base.preprocessing.to_dict(),
         "augmentation": asdict(arguments.augmentation),
+        "lungs": None if lungs is None else sha256(Path(lungs) / LUNG_WEIGHTS),
+        "outlines": None if arguments.data.outlines is None else rendering_name(arguments.data.outlines),
         "recipe": {name: getattr(training, name) for name in RECIPE}
         | {"lr_scheduler_type": str(training.lr_scheduler_type)}
         | {"dropout": arguments.model.dropout, "head": arguments.model.head},

@@ -32,6 +32,7 @@ from hf_model.modeling.freezing import unfreeze
 from hf_model.radiograph.preprocess import Preprocessing
 from hf_model.training.arguments import FineTuningArguments
 from hf_model.training.batches import TrainingCollator, TrainingRows
+from hf_model.training.evidence import drop_bias
 from hf_model.training.trainer import AVERAGE_FILE, EpochCallback, PneumoniaTrainer, WeightAverage, swap_weights
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ def head_trainer(model: nn.Module, data: StageData, arguments: FineTuningArgumen
     Mixing pictures would blur their features, so there is no mixup.
     """
     unfreeze(model, "0")
+    if _penalises_evidence(data, arguments):
+        drop_bias(model)
     model.to(arguments.device, memory_format=torch.channels_last)
     collator = TrainingCollator(
         data.train,
@@ -161,6 +164,8 @@ def fine_tuning_trainer(
     The head learns faster than the blocks, each picture comes in another rendering and augmentation every epoch.
     """
     unfreeze(model, arguments.unfreeze_blocks)
+    if _penalises_evidence(data, arguments):
+        drop_bias(model)
     quicken_depthwise(model)
     model.to(memory_format=torch.channels_last)
     return PneumoniaTrainer(
@@ -177,9 +182,14 @@ def fine_tuning_trainer(
         layer_decay=arguments.layer_decay,
         head_multiplier=arguments.head_multiplier,
         loss=arguments.loss,
+        evidence_weight=arguments.evidence_weight,
         average=WeightAverage(arguments.ema_decay) if arguments.ema_decay else None,
         callbacks=[*_early_stopping(arguments), EpochCallback(data.train)],
     )
+
+
+def _penalises_evidence(data: StageData, arguments: FineTuningArguments) -> bool:
+    return bool(arguments.evidence_weight) and data.train.outlines is not None
 
 
 def _stage_arguments(arguments: FineTuningArguments, folder: Path, **values: object) -> FineTuningArguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 
 from hf_model.modeling.freezing import hold_frozen_norms, parameter_groups
+from hf_model.training.batches import WeightedRows
+from hf_model.training.evidence import LastMap
 
 GAMMA = 2.0
 """Of the focal loss; what its authors recommend."""
@@ -66,6 +68,7 @@ class PneumoniaTrainer(Trainer):
         loss: a name of ``LOSSES``; only "weighted" uses the class weights.
         layer_decay, head_multiplier: see ``parameter_groups``.
         average: the weight average that is evaluated in place of the weights, or None.
+        evidence_weight: of the share of evidence outside the lungs, added to the loss of batches that have ``lungs``.
         eval_collator: collator for evaluation, if it differs from the one for training.
     """
 
@@ -80,6 +83,7 @@ class PneumoniaTrainer(Trainer):
         layer_decay: float = 1.0,
         head_multiplier: float = 1.0,
         average: WeightAverage | None = None,
+        evidence_weight: float = 0.0,
         eval_collator: object | None = None,
         **kwargs: object,
     ) -> None:
@@ -90,6 +94,7 @@ class PneumoniaTrainer(Trainer):
         self.losses = LOSSES[loss]
         self.layer_decay, self.head_multiplier = layer_decay, head_multiplier
         self.average = average
+        self.evidence_weight = evidence_weight
         self.eval_collator = eval_collator or self.data_collator
         if average is not None:
             self.add_callback(average)
@@ -112,8 +117,12 @@ class PneumoniaTrainer(Trainer):
         targets = inputs.get("targets")
         if targets is None:
             targets = nn.functional.one_hot(labels, 2).to(torch.float32)
-        outputs = model(pixel_values=inputs["pixel_values"])
-        losses = self.losses(outputs.logits, targets, self.class_weights.to(outputs.logits.device))
+        lungs = inputs.get("lungs") if model.training and self.evidence_weight else None
+        with LastMap(self.accelerator.unwrap_model(model)) if lungs is not None else nullcontext() as last:
+            outputs = model(pixel_values=inputs["pixel_values"])
+            losses = self.losses(outputs.logits, targets, self.class_weights.to(outputs.logits.device))
+            if lungs is not None:
+                losses = losses + self.evidence_weight * last.outside(lungs)
         if model.training and num_items_in_batch is not None:
             # DistributedDataParallel averages gradients over processes; the count is of all of them
             loss = losses.sum() / num_items_in_batch * self.accelerator.num_processes
@@ -137,6 +146,13 @@ class PneumoniaTrainer(Trainer):
             # "layer" is for people who print the groups; it must not reach the optimizer's saved state
             self.optimizer = kind([{k: v for k, v in group.items() if k != "layer"} for group in groups], **settings)
         return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        """Rows by their weights, where they have any."""
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if getattr(rows, "weights", None) is None:
+            return super()._get_train_sampler(train_dataset)
+        return WeightedRows(rows, self.args.seed)
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """The loader for evaluation, with its own collator."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from generated import chest
+from scipy import ndimage
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
 
@@ -100,3 +101,27 @@ def test_mixup_off() -> None:
 def test_values_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"--{name} {value}"):
         AugmentationArguments(**{name: value})
+
+
+def _detail(pictures: torch.Tensor) -> np.ndarray:
+    """Mean absolute vertical gradient of each picture."""
+    return np.abs(np.diff(pictures.numpy().astype(float), axis=1)).mean((1, 2))
+
+
+def test_exchanged_spectra_leave_no_sharpness_to_tell_a_class_by() -> None:
+    """Blurred and sharp films: after an exchange of all, the sharpness of a film says little of which it was."""
+    rng = np.random.default_rng(0)
+    coarse = np.kron(rng.integers(60, 200, (64, 8, 8)), np.ones((12, 12)))
+    sharp = coarse + rng.normal(0, 12, coarse.shape)
+    smooth = np.stack([ndimage.gaussian_filter(picture, 0.7) for picture in sharp])
+    blurred = np.arange(64) % 2 == 1
+    films = torch.from_numpy(np.where(blurred[:, None, None], smooth, sharp).clip(0, 255).astype(np.uint8))
+    out = (
+        (Augmenter(AugmentationArguments(**OFF | {"spectrum": 1.0}))(films, _generator()) * 255).round().to(torch.uint8)
+    )
+    before, after = _detail(films), _detail(out)
+    assert before[blurred].max() < before[~blurred].min()
+    assert abs(np.corrcoef(after, blurred)[0, 1]) < 0.35
+    # what is coarse stays: means over squares of 24 px
+    squares = [f.numpy().astype(float).reshape(64, 4, 24, 4, 24).mean((2, 4)) for f in (films, out)]
+    assert np.abs(squares[0] - squares[1]).mean() < 3

@@ -45,3 +45,21 @@ def test_the_evaluate_metric_works_without_a_network(monkeypatch):
     again = make_compute_metrics(0.7)(Prediction)
     assert again["accuracy"] == found["accuracy"]
     assert again["log_loss"] == found["loss"]
+
+
+def test_style_balanced_auc_is_scikit_learns_under_the_weights():
+    from hf_model.metrics.trainer_metrics import classification_figures, make_compute_metrics
+
+    scores = make_scores(150, seed=8, separation=1.0)
+    weights = np.random.default_rng(0).uniform(0.2, 5, len(scores))
+    expected = sk.roc_auc_score(scores.labels, scores.margins, sample_weight=weights)
+    figures = classification_figures(scores.logits, scores.labels, weights=weights)
+    assert figures["style_balanced_auc"] == pytest.approx(expected, abs=1e-12)
+    assert classification_figures(scores.logits, scores.labels)["style_balanced_auc"] == pytest.approx(
+        figures["roc_auc"], abs=1e-12
+    )
+
+    class Prediction:
+        predictions, label_ids = scores.logits, scores.labels
+
+    assert make_compute_metrics(weights=weights)(Prediction)["style_balanced_auc"] == pytest.approx(expected, abs=1e-6)

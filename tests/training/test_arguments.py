@@ -16,7 +16,7 @@ def test_defaults() -> None:
     assert model.base_model == "efficientnet-lite0"
     assert decision.target_sensitivity == 0.95
     assert (decision.rule_out_sensitivity, decision.rule_in_specificity, decision.confidence) == (0.98, 0.95, 0.95)
-    assert augmentation.mixup == 0.3
+    assert (augmentation.mixup, augmentation.spectrum) == (0.0, 0.7)
     assert training.load_best_model_at_end
     assert not training.push_to_hub
 

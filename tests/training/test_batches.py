@@ -10,7 +10,14 @@ import torch
 from hf_model.data.augmentation import AugmentationArguments
 from hf_model.modeling.features import PictureCollator, PictureRows
 from hf_model.radiograph import Preprocessing
-from hf_model.training.batches import AugmentedRows, TrainingCollator, TrainingRows, generator_for, normalised
+from hf_model.training.batches import (
+    AugmentedRows,
+    TrainingCollator,
+    TrainingRows,
+    WeightedRows,
+    generator_for,
+    normalised,
+)
 
 SMALL = Preprocessing(height=16, width=16)
 
@@ -72,3 +79,22 @@ def test_training_and_serving_normalise_alike() -> None:
     plain = PictureCollator(SMALL)([(picture, 0) for picture in grey])["pixel_values"]
     torch.testing.assert_close(ours, plain, atol=2e-6, rtol=0)
     np.testing.assert_array_equal(plain.numpy(), SMALL.normalize(grey))
+
+
+def test_rows_are_drawn_by_their_weights() -> None:
+    rows = TrainingRows(
+        [(np.zeros((8, 4, 4), np.uint8), np.arange(8))], np.zeros(8, int), weights=np.repeat([0.5, 1.5], 4)
+    )
+    sampler, seen = WeightedRows(rows, seed=5), Counter()
+    for epoch in range(500):
+        rows.epoch = epoch
+        drawn = list(sampler)
+        assert len(drawn) == len(sampler) == 8
+        assert list(sampler) == drawn  # the same seed and epoch
+        counts = Counter(drawn)
+        assert all(counts[row] <= (1 if row < 4 else 2) for row in range(8))
+        assert all(counts[row] >= 1 for row in range(4, 8))
+        seen.update(drawn)
+    assert all(abs(seen[row] / 500 - weight) < 0.1 for row, weight in enumerate(rows.weights))
+    rows.epoch = 3
+    assert list(WeightedRows(rows, seed=6)) != list(sampler)
