@@ -72,7 +72,7 @@ class DataArguments:
         default=None,
         metadata={
             "help": "Outlines of the lungs by people: columns name (of the picture) and lungs (PNG). Measures how much "
-            "of the evidence lies in the lungs of held-out patients."
+            "of the evidence lies in the lungs of held-out patients; with --lungs training uses them where they are."
         },
     )
     adults: str | None = field(

@@ -32,9 +32,11 @@ SWITCHES = {
     "jpeg": ("jpeg",),
     "noise": ("noise",),
     "erasing": ("erasing",),
-    "mixup": ("mixup",),
+    "spectrum": ("spectrum",),
 }
-"""Kind of augmentation -> its options, which are 0 in a run without it."""
+"""Kind of augmentation of the default recipe -> its options, which are 0 in a run without it."""
+MIXUP = 0.3
+"""Of the change "with-mixup"; the default recipe has none."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Budget:
 
 
 FULL = Change(REFERENCE, "default recipe")
-"""All blocks, class weights, all augmentation, the base checkpoint's size."""
+"""All blocks, class weights, the default augmentation, the base checkpoint's size, no lungs."""
 
 
 def changes(group: str, sizes: Sequence[int], own_size: int, renderings: int) -> list[Change]:
@@ -116,6 +118,7 @@ def changes(group: str, sizes: Sequence[int], own_size: int, renderings: int) ->
         ]
         everything = dict.fromkeys((name for names in SWITCHES.values() for name in names), 0.0)
         made.append(Change("without-any-augmentation", "without any augmentation", augmentation=everything))
+        made.append(Change("with-mixup", f"with mixup (alpha {MIXUP})", augmentation={"mixup": MIXUP}))
         if renderings > 1:
             made.append(Change("one-rendering", "one rendering in training", one_rendering=True))
         return [FULL, *made]

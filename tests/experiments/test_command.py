@@ -72,7 +72,7 @@ def test_every_change_has_a_row(study: Path) -> None:
     assert {path.suffix for path in study.glob("experiments.*")} == {".csv", ".md", ".png", ".svg"}
 
 
-def test_augmentation_is_left_out_one_kind_at_a_time_and_altogether() -> None:
+def test_each_kind_of_augmentation_is_left_out_and_mixup_added() -> None:
     from dataclasses import fields, replace
 
     from hf_model.data.augmentation import AugmentationArguments
@@ -80,13 +80,17 @@ def test_augmentation_is_left_out_one_kind_at_a_time_and_altogether() -> None:
 
     reference, *others = changes("augmentation", [], 224, renderings=2)
     assert (reference.key, reference.augmentation) == ("reference", {})
-    assert [change.key for change in others[:-2]] == [f"without-{kind}" for kind in SWITCHES]
-    assert [change.key for change in others[-2:]] == ["without-any-augmentation", "one-rendering"]
-    switched = [name for change in others[:-2] for name in change.augmentation]
-    assert sorted(switched) == sorted(field.name for field in fields(AugmentationArguments))  # each in one kind
-    off = replace(AugmentationArguments(), **others[-2].augmentation)
+    assert [change.key for change in others[:-3]] == [f"without-{kind}" for kind in SWITCHES]
+    assert [change.key for change in others[-3:]] == ["without-any-augmentation", "with-mixup", "one-rendering"]
+    default = AugmentationArguments()
+    used = [field.name for field in fields(default) if getattr(default, field.name)]
+    switched = [name for change in others[:-3] for name in change.augmentation]
+    assert sorted(switched) == sorted(used)  # each in one kind, and nothing that is off anyway
+    off = replace(default, **others[-3].augmentation)
     assert set(off.__dict__.values()) == {0.0}
+    assert others[-2].augmentation == {"mixup": 0.3}
     assert others[-1].one_rendering
+    assert all(replace(default, **change.augmentation) != default for change in others[:-1])
     assert "one-rendering" not in [change.key for change in changes("augmentation", [], 224, renderings=1)]
 
 
