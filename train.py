@@ -12,20 +12,18 @@ from __future__ import annotations
 import logging
 import sys
 
-import numpy as np
-from torch.utils.data import ConcatDataset
 from transformers import set_seed
 
-from hf_model.data.prepare import TRAIN, VALIDATION, prepare
+from hf_model.data.prepare import TRAIN, prepare
 from hf_model.data.splits import class_weights
 from hf_model.hub.access import HubAccessError, check_write_access
 from hf_model.hub.push import PushError, push_checkpoint
 from hf_model.metrics.trainer_metrics import make_compute_metrics
 from hf_model.modeling.base import load_base_model
-from hf_model.modeling.features import PictureRows
 from hf_model.training.arguments import parse_arguments
-from hf_model.training.batches import AugmentedRows, TrainingRows
+from hf_model.training.batches import TrainingRows, validation_views
 from hf_model.training.checkpoint_writer import write_outputs
+from hf_model.training.evidence import check_penalty
 from hf_model.training.finalize import TrainedModel, calibrate_checkpoint
 from hf_model.training.leakage import refuse_leakage
 from hf_model.training.lungs import guide
@@ -58,6 +56,8 @@ def train(argv: list[str]) -> str:
         token=training.hub_token,
         head=model_args.head,
     )
+    if model_args.lungs and training.evidence_weight:
+        check_penalty(base.model)
     with training.main_process_first(desc="decoding"):
         data = prepare(data_args, base.preprocessing, training.seed, training.hub_token)
         data.leakage = refuse_leakage(data, allowed=data_args.allow_leakage)
@@ -72,10 +72,7 @@ def train(argv: list[str]) -> str:
 
     # 4. Head on a frozen backbone, then the upper blocks; the best state by development-validation in all renderings
     #    and one augmented view.
-    chosen_by = data.rows(VALIDATION)
-    validation = [PictureRows.of_rendering(p.pixels, index, chosen_by, labels) for p, index in data.renderings.values()]
-    validation.append(AugmentedRows(data.main.pixels, labels[chosen_by], chosen_by, augmentation, training.seed))
-    seen = [chosen_by[index[chosen_by] >= 0] for _, index in data.renderings.values()] + [chosen_by]
+    validation, shown = validation_views(data, augmentation, training.seed)
     stage_data = StageData(
         TrainingRows(
             [(pixels.pixels, index[rows]) for pixels, index in data.renderings.values()],
@@ -83,12 +80,12 @@ def train(argv: list[str]) -> str:
             outlines=None if guidance is None else list(guidance.outlines.values()),
             weights=None if guidance is None else guidance.weights[rows],
         ),
-        ConcatDataset([part for part in validation if len(part)]),
+        validation,
         base.preprocessing,
         augmentation,
         weights,
         run_identity(base, data, arguments),
-        make_compute_metrics(weights=None if guidance is None else guidance.weights[np.concatenate(seen)]),
+        make_compute_metrics(weights=None if guidance is None else guidance.weights[shown]),
     )
     stages = run_stages(base.model, stage_data, training)
     if training.process_index != 0:

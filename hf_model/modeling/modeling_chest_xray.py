@@ -117,17 +117,26 @@ def with_head(model: nn.Module, name: str) -> ChestXrayForImageClassification:
     Raises:
         ModelError: no such head, or a backbone without a feature map to average (a plain vision transformer).
     """
-    backbone = model.base_model
-    side = int(getattr(model.config, "image_size", 224) or 224)
+    backbone, side, channels = model.base_model, _side(model), map_channels(model)
+    if channels is None:
+        raise ModelError(f"--head {name}: {type(model).__name__} gives no feature map to average; use --head {PLAIN}.")
+    made = ChestXrayForImageClassification(_config(backbone.config, channels, name, side))
+    made.backbone = backbone  # the very modules: skipped layers and BatchNorm momentum stay as they were set
+    return made
+
+
+def map_channels(model: nn.Module) -> int | None:
+    """Channels of the last feature map (B, C, h, w) of ``model``'s backbone; None where it gives no such map."""
+    backbone, side = model.base_model, _side(model)
     was_training = backbone.training
     with torch.inference_mode():
         seen = getattr(backbone.eval()(torch.zeros(1, 3, side, side)), "last_hidden_state", None)
     backbone.train(was_training)
-    if seen is None or seen.ndim != 4:
-        raise ModelError(f"--head {name}: {type(model).__name__} gives no feature map to average; use --head {PLAIN}.")
-    made = ChestXrayForImageClassification(_config(backbone.config, seen.shape[1], name, side))
-    made.backbone = backbone  # the very modules: skipped layers and BatchNorm momentum stay as they were set
-    return made
+    return seen.shape[1] if seen is not None and seen.ndim == 4 else None
+
+
+def _side(model: nn.Module) -> int:
+    return int(getattr(model.config, "image_size", 224) or 224)
 
 
 def without_head(model: ChestXrayForImageClassification, dropout: float | None = None) -> PreTrainedModel:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import ConcatDataset, Dataset, Sampler
 
 from hf_model.data.augmentation import AugmentationArguments, Augmenter, mixup
+from hf_model.data.prepare import VALIDATION, DevelopmentData
 from hf_model.modeling.features import PictureRows
 from hf_model.radiograph.preprocess import Preprocessing
 
@@ -148,3 +149,18 @@ class AugmentedRows(PictureRows):
         generator = generator_for(self.seed, 0, [int(self.rows[row])])
         varied = self.augment(torch.from_numpy(np.array(picture)[None]), generator)[0]
         return (varied * 255).round().to(torch.uint8).numpy(), label
+
+
+def validation_views(
+    data: DevelopmentData, augmentation: AugmentationArguments, seed: int
+) -> tuple[ConcatDataset, np.ndarray]:
+    """Development-validation in every rendering and one augmented view, and which picture each item shows.
+
+    Returns:
+        The items, rendering by rendering and the augmented view last, and their picture numbers, int64.
+    """
+    rows, labels = data.rows(VALIDATION), data.main.labels
+    parts = [PictureRows.of_rendering(p.pixels, index, rows, labels) for p, index in data.renderings.values()]
+    parts.append(AugmentedRows(data.main.pixels, labels[rows], rows, augmentation, seed))
+    shown = [rows[index[rows] >= 0] for _, index in data.renderings.values()] + [rows]
+    return ConcatDataset([part for part in parts if len(part)]), np.concatenate(shown)

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from hf_model.modeling.freezing import ModelError, head_of
+from hf_model.modeling.modeling_chest_xray import map_channels
 
 FLOOR = 0.01
 """Mean evidence a cell, in log-odds, added to the denominator: a map of next to nothing has no share to penalise."""
@@ -46,6 +47,20 @@ def linear_head(model: nn.Module) -> nn.Linear:
     if len(layers) != 1 or not isinstance(layers[0], nn.Linear):
         raise ModelError("--evidence_weight needs a head of one linear layer: use --head plain, or weight 0.")
     return layers[0]
+
+
+def check_penalty(model: nn.Module) -> None:
+    """Refuse a model whose evidence cannot be located, before anything is decoded.
+
+    Raises:
+        ModelError: its head is not one linear layer, or its backbone gives no feature map.
+    """
+    linear_head(model)
+    if map_channels(model) is None:
+        raise ModelError(
+            f"--evidence_weight needs a feature map, and {type(model).__name__} gives none: use weight 0, or another "
+            "--base_model."
+        )
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from hf_model.data.loading import DatasetError
 from hf_model.data.prepare import TRAIN, VALIDATION, DevelopmentData
 from hf_model.data.style import balancing_weights, propensities, style_features
 from hf_model.inference.lungs import LungSegmenter
@@ -26,7 +27,8 @@ class LungGuidance:
     Attributes:
         outlines: rendering -> uint8 (M, H, W), 0 outside the lungs to 255 inside, a row for each of its pictures.
         weights: float (N,), inverse propensity of each picture's style within its class, mean 1 in each class.
-        record: for metrics.json.
+        record: for metrics.json: pictures outlined by people and by the network, AUC of style alone on each split, and
+            the largest weight in development-train.
     """
 
     outlines: dict[str, np.ndarray]
@@ -37,45 +39,64 @@ class LungGuidance:
 def guide(data: DevelopmentData, lungs: str | None, outlines: str | None) -> LungGuidance | None:
     """Outline the lungs of every development picture and weigh the pictures against their style.
 
+    Pictures in none of the splits (those of a test split made from the data set) are not looked at: their outline is
+    empty and their weight 0. With several processes each one outlines all pictures, in the same way.
+
     Args:
         lungs: folder of the segmentation network; None trains without guidance.
         outlines: data set of outlines by people, which replace the network's where they are; or None.
+
+    Raises:
+        DatasetError: see ``read_outlines``; or no outline is of a picture of the data set.
+        ValueError: too few patients, or one class, to learn from.
     """
     if lungs is None:
         return None
-    pictures, segmenter = data.main.pixels, LungSegmenter.from_folder(lungs)
+    rows = np.sort(np.concatenate([split.indices for split in data.splits.values()]))
+    pictures, names, labels = data.main.pixels, data.main.names, np.asarray(data.main.labels)
     drawn = {} if outlines is None else read_outlines(outlines)
+    by_people = sum(names[row] in drawn for row in rows)
+    if drawn and not by_people:
+        raise DatasetError(f"--outlines {outlines}: no name there is the file name of a picture of {data.main_name}.")
     inside, features = np.zeros(pictures.shape, dtype=np.uint8), []
-    found = segmenter.outline(pictures)
-    for row, one in enumerate(tqdm(found, desc="lungs", total=len(pictures), leave=False)):
-        mask = one.at(*pictures.shape[1:])
-        by_people = drawn.get(data.main.names[row])
-        if by_people is not None:
-            size = pictures.shape[2], pictures.shape[1]
-            mask = np.asarray(Image.fromarray(by_people).resize(size, Image.Resampling.NEAREST))
+    found = LungSegmenter.from_folder(lungs).outline(pictures[row] for row in rows)
+    for row, one in zip(tqdm(rows, desc="lungs", leave=False), found, strict=True):
+        mask = _stretched(drawn[names[row]], inside[row].shape) if names[row] in drawn else one.at(*inside[row].shape)
         inside[row] = mask * np.uint8(255)
         features.append(style_features(pictures[row], mask))
-    labels, train = np.asarray(data.main.labels), data.rows(TRAIN)
-    patients = data.main.names if data.patients is None else data.patients
-    propensity = propensities(np.stack(features), labels, patients, fit=train)
-    weights = balancing_weights(propensity, labels)
-    by_rendering = {}
+    patients = names if data.patients is None else data.patients
+    propensity, weights = np.full(len(labels), np.nan), np.zeros(len(labels))
+    propensity[rows] = propensities(
+        np.stack(features), labels[rows], [patients[row] for row in rows], fit=np.searchsorted(rows, data.rows(TRAIN))
+    )
+    weights[rows] = balancing_weights(propensity[rows], labels[rows])
+    record = {
+        "by_people": by_people,
+        "by_network": len(rows) - by_people,
+        "style_auc": {split: _auc(propensity, labels, data.rows(split)) for split in (TRAIN, VALIDATION)},
+        "largest_weight": float(weights[data.rows(TRAIN)].max()),
+    }
+    if (auc := record["style_auc"][VALIDATION]) is not None:
+        logger.info("Style outside the lungs alone: AUC %.3f on development-validation", auc)
+    return LungGuidance(_by_rendering(data, inside), weights, record)
+
+
+def _stretched(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An outline bool (h, w) at another size (height, width)."""
+    return np.asarray(Image.fromarray(outline).resize(shape[::-1], Image.Resampling.NEAREST))
+
+
+def _by_rendering(data: DevelopmentData, inside: np.ndarray) -> dict[str, np.ndarray]:
+    """Outlines (N, H, W) in the order of each rendering's own pictures."""
+    moved = {}
     for name, (pixels, index) in data.renderings.items():
         there = np.flatnonzero(index >= 0)
-        moved = np.zeros((len(pixels.pixels), *inside.shape[1:]), dtype=np.uint8)
-        moved[index[there]] = inside[there]
-        by_rendering[name] = moved
-    record = {
-        "by_people": sum(name in drawn for name in data.main.names),
-        "by_network": sum(name not in drawn for name in data.main.names),
-        "style_auc": {split: _auc(propensity, labels, data.rows(split)) for split in (TRAIN, VALIDATION)},
-        "largest_weight": float(weights[train].max()),
-    }
-    logger.info("Style outside the lungs alone: AUC %.3f on development-validation", record["style_auc"][VALIDATION])
-    return LungGuidance(by_rendering, weights, record)
+        moved[name] = np.zeros((len(pixels), *inside.shape[1:]), dtype=np.uint8)
+        moved[name][index[there]] = inside[there]
+    return moved
 
 
 def _auc(propensity: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> float | None:
-
+    """None where a class is missing."""
     both = 0 < labels[rows].sum() < len(rows)
     return float(auc_components(propensity[rows], labels[rows])[0]) if both else None
