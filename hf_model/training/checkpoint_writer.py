@@ -41,8 +41,12 @@ def write_outputs(
     stages: list[StageResult],
     class_weights: tuple[float, float],
     command: str,
+    guidance: dict[str, Any] | None = None,
 ) -> dict[str, object]:
-    """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice."""
+    """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice.
+
+    guidance: the record of ``LungGuidance``; None for a run without lungs.
+    """
     folder, decision = trained.folder, checkpoint.decision
     validation = trained.development_scores(VALIDATION)
     results: dict[str, Any] = {
@@ -53,6 +57,7 @@ def write_outputs(
         "gate": checkpoint.gate,
         "adults": checkpoint.adults,
         "evidence": {"outlines": held_out_evidence(trained)},
+        "guidance": guidance,
     }
     if trained.data.originals is not None:
         results["originals"] = _originals_record(trained, decision)
