@@ -18,8 +18,7 @@ from hf_model.files import write_json
 from hf_model.hub.model_card import write_card
 from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.record import evaluation_record, full_record
-from hf_model.metrics.subgroups import aetiology_column
+from hf_model.metrics.record import aetiology_column, evaluation_record, full_record
 from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel, held_out_evidence
 from hf_model.training.records import recorded_openings, run_record
 from hf_model.training.stages import StageResult
