@@ -96,7 +96,14 @@ def train(argv: list[str]) -> str:
     checkpoint = calibrate_checkpoint(trained)
 
     # 6. The test split, once, and everything written down: metrics, scores, report and card.
-    write_outputs(trained, checkpoint, stages, weights, command_line("train.py", argv))
+    write_outputs(
+        trained,
+        checkpoint,
+        stages,
+        weights,
+        command_line("train.py", argv),
+        None if guidance is None else guidance.record,
+    )
 
     # 7. The Hub, last: whatever happens there, the folder is complete.
     if repo_id is not None:

@@ -21,8 +21,8 @@ from hf_model.inference.checkpoint import Checkpoint, checkpoint_around
 from hf_model.inference.classifier import Classifier
 from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import NAMES, open_engine
+from hf_model.metrics.record import aetiology_column
 from hf_model.metrics.scores import Scores
-from hf_model.metrics.subgroups import aetiology_column
 
 
 def main(argv: list[str]) -> int:

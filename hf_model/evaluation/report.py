@@ -21,9 +21,8 @@ from hf_model.metrics.comparison import compare, rendering_agreement
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.guarantees import check_guarantees, score_shift
 from hf_model.metrics.prevalence import predictive_values
-from hf_model.metrics.record import evaluation_record
+from hf_model.metrics.record import evaluation_record, subgroup_table
 from hf_model.metrics.scores import Scores
-from hf_model.metrics.subgroups import subgroup_table
 from hf_model.templates import data_uri, environment
 
 PREVALENCES = (0.05, 0.1, 0.25, 0.5, 0.75)

@@ -18,8 +18,7 @@ from hf_model.files import write_json
 from hf_model.hub.model_card import write_card
 from hf_model.metrics.comparison import engine_agreement, rendering_agreement
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.record import evaluation_record, full_record
-from hf_model.metrics.subgroups import aetiology_column
+from hf_model.metrics.record import aetiology_column, evaluation_record, full_record
 from hf_model.training.finalize import CalibratedCheckpoint, TrainedModel, held_out_evidence
 from hf_model.training.records import recorded_openings, run_record
 from hf_model.training.stages import StageResult
@@ -41,8 +40,12 @@ def write_outputs(
     stages: list[StageResult],
     class_weights: tuple[float, float],
     command: str,
+    guidance: dict[str, Any] | None = None,
 ) -> dict[str, object]:
-    """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice."""
+    """Evaluate and write; returns the contents of metrics.json. Nothing after the opening changes a choice.
+
+    guidance: the record of ``LungGuidance``; None for a run without lungs.
+    """
     folder, decision = trained.folder, checkpoint.decision
     validation = trained.development_scores(VALIDATION)
     results: dict[str, Any] = {
@@ -53,6 +56,7 @@ def write_outputs(
         "gate": checkpoint.gate,
         "adults": checkpoint.adults,
         "evidence": {"outlines": held_out_evidence(trained)},
+        "guidance": guidance,
     }
     if trained.data.originals is not None:
         results["originals"] = _originals_record(trained, decision)

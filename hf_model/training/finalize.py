@@ -27,10 +27,10 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.export import export
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.evidence import evidence_figures
 from hf_model.metrics.intervals import proportion
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.policy import HELD_OUT
+from hf_model.metrics.record import evidence_figures
 from hf_model.metrics.scores import Scores
 from hf_model.modeling.base import BaseModel
 from hf_model.modeling.features import PictureRows, compute_features, compute_logits, picture_batches

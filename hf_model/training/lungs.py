@@ -25,7 +25,8 @@ class LungGuidance:
     """Outlines and style weights of the development pictures.
 
     Attributes:
-        outlines: rendering -> uint8 (M, H, W), 0 outside the lungs to 255 inside, a row for each of its pictures.
+        outlines: rendering -> uint8 (M, H, W), 0 outside the lungs to 255 inside, a row for each of its pictures; all
+            255 where no lungs were found.
         weights: float (N,), inverse propensity of each picture's style within its class, mean 1 in each class.
         record: for metrics.json: pictures outlined by people and by the network, AUC of style alone on each split, and
             the largest weight in development-train.
@@ -62,7 +63,7 @@ def guide(data: DevelopmentData, lungs: str | None, outlines: str | None) -> Lun
     found = LungSegmenter.from_folder(lungs).outline(pictures[row] for row in rows)
     for row, one in zip(tqdm(rows, desc="lungs", leave=False), found, strict=True):
         mask = _stretched(drawn[names[row]], inside[row].shape) if names[row] in drawn else one.at(*inside[row].shape)
-        inside[row] = mask * np.uint8(255)
+        inside[row] = mask * np.uint8(255) if mask.any() else 255  # no lungs found: nothing to penalise
         features.append(style_features(pictures[row], mask))
     patients = names if data.patients is None else data.patients
     propensity, weights = np.full(len(labels), np.nan), np.zeros(len(labels))

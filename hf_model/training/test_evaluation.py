@@ -27,8 +27,8 @@ from hf_model.inference.engines.base import EngineUnavailable
 from hf_model.inference.engines.choice import open_engine
 from hf_model.inference.engines.openvino_engine import OpenVinoEngine, shared_core
 from hf_model.metrics.decision import Decision
-from hf_model.metrics.evidence import evidence_figures
 from hf_model.metrics.intervals import wilson
+from hf_model.metrics.record import evidence_figures
 from hf_model.metrics.scores import Scores
 from hf_model.radiograph import Finding
 from hf_model.training.finalize import TrainedModel

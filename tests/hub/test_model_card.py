@@ -92,6 +92,16 @@ def test_the_card_has_its_sections_in_order_and_no_gaps(run):
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1, table
 
 
+def test_guidance_is_told_as_far_as_it_was_used(tmp_path):
+    content = metrics()
+    content["arguments"]["evidence_weight"] = 0
+    content["guidance"]["style_auc"]["development_validation"] = None
+    text = build_card(write_run(tmp_path / "chest", content))
+    assert "evidence outside them is not penalised. Within each class a film is drawn" in text
+    for absent in ({**content, "guidance": None}, {k: v for k, v in content.items() if k != "guidance"}):
+        assert "Lungs in training" not in build_card(write_run(tmp_path / "without", absent))
+
+
 def test_a_bar_in_a_name_does_not_break_the_table(tmp_path):
     content = metrics()
     content["test"] = {"a|b": content["test"]["xray"]}

@@ -1,4 +1,4 @@
-"""The record of an evaluated set against scikit-learn, statsmodels and hand counts."""
+"""The record of an evaluated set against scikit-learn, statsmodels and hand counts; its subgroups; its evidence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hf_model.metrics.comparison import compare
 from hf_model.metrics.decision import Decision
 from hf_model.metrics.operating_point import fit_decision
 from hf_model.metrics.rates import confusion
-from hf_model.metrics.record import evaluation_record
-from hf_model.metrics.subgroups import subgroup_table
+from hf_model.metrics.record import aetiology_column, evaluation_record, evidence_figures, group_names, subgroup_table
+from hf_model.metrics.scores import Scores
+from hf_model.segmentation.outline import Evidence
 
 
 @pytest.fixture
@@ -127,3 +128,65 @@ def test_a_class_of_one_picture_has_an_auc_without_an_interval(test_set, decisio
 
 def test_the_threshold_itself_is_pneumonia():
     assert confusion(np.array([0.5, 0.5 - 1e-12]), np.array([1, 1]), 0.5) == {"tn": 0, "fp": 0, "fn": 1, "tp": 1}
+
+
+def test_subgroups_by_hand(scores):
+    decision = fit_decision(scores)
+    kind = ["normal" if label == 0 else ("virus", "bacteria")[row % 2] for row, label in enumerate(scores.labels)]
+    table = subgroup_table(scores, decision, {"kind": kind})["kind"]
+    assert list(table) == ["bacteria", "normal", "virus"]
+    member = np.array([name == "virus" for name in kind])
+    probability = 1 / (1 + np.exp(-(scores.margins / decision.temperature + decision.bias)))
+    assert table["virus"]["sensitivity"]["value"] == pytest.approx(np.mean(probability[member] >= decision.threshold))
+    assert (table["virus"]["specificity"], table["normal"]["sensitivity"]) == (None, None)
+    against = member | (scores.labels == 0)
+    assert table["virus"]["auc"]["value"] == pytest.approx(
+        sk.roc_auc_score(scores.labels[against], scores.margins[against])
+    )
+    assert (table["virus"]["auc_against"], "auc" in table["normal"]) == ("all normal", False)
+    assert sum(group["n"] for group in table.values()) == len(scores)
+    with pytest.raises(ValueError, match="2 values for"):
+        subgroup_table(scores, decision, {"kind": ["a", "b"]})
+
+
+def test_groups_of_numbers_gaps_and_many_values():
+    ages = [*range(1, 21), None, float("nan")]
+    groups = group_names(ages)
+    assert groups[20:] == ["not given", "not given"]
+    assert [groups[:20].count(name) for name in sorted(set(groups[:20]))] == [5, 5, 5, 5]
+    assert groups[0] == "1. quarter: 1 to 5.75"
+    assert group_names([1, 2, 2, None]) == ["1", "2", "2", "not given"]
+    many = [f"site {number}" for number in range(12) for _ in range(number + 1)]
+    assert set(group_names(many)) == {*(f"site {number}" for number in range(4, 12)), "other"}
+
+
+def test_aetiology_comes_from_the_file_names(scores):
+    names = ["person1_bacteria_2.jpeg", "person3_virus_4.jpeg", "IM-0001-0001.jpeg", "sick.png"]
+    named = Scores(scores.logits[:4], [1, 1, 0, 1], names, names)
+    assert aetiology_column(named) == {
+        "aetiology (file name)": ["bacterial pneumonia", "viral pneumonia", "normal", None]
+    }
+    assert aetiology_column(scores) == {}
+
+
+def test_means_of_each_class_and_pictures_without_evidence() -> None:
+    evidence = [Evidence(0.2, False), None, Evidence(0.9, True), Evidence(0.7, True), Evidence(0.5, False)]
+    found = evidence_figures(evidence, np.array([0, 0, 1, 1, 1]), ["a", "b", "c", "c", "d"])
+    assert {name: (part["pictures"], part["patients"], part["without_evidence"]) for name, part in found.items()} == {
+        "all": (5, 4, 1),
+        "NORMAL": (2, 2, 1),
+        "PNEUMONIA": (3, 2, 0),
+    }
+    assert found["PNEUMONIA"]["share"]["value"] == pytest.approx(0.7)
+    assert found["PNEUMONIA"]["peak_inside"]["value"] == pytest.approx(2 / 3)
+    assert found["all"]["share"]["value"] == pytest.approx(0.575)
+    # patients c (mean 0.8) and d (0.5): whole patients are drawn
+    assert found["PNEUMONIA"]["share"]["interval"] == pytest.approx([0.5, 0.8])
+
+
+def test_no_evidence_at_all() -> None:
+    found = evidence_figures([None, None], np.array([1, 1]), ["a", "b"])
+    assert found["PNEUMONIA"] == {
+        "pictures": 2, "patients": 2, "without_evidence": 2, "share": None, "peak_inside": None
+    }  # fmt: skip
+    assert "NORMAL" not in found

@@ -102,6 +102,13 @@ def test_outlines_by_people_replace_those_of_the_network(
     assert (guidance.record["by_people"], guidance.record["by_network"]) == (3, 53)
 
 
+def test_no_lungs_found_leaves_nothing_to_penalise(data: DevelopmentData, segmenter: list[int], tmp_path: Path) -> None:
+    folder = write_outlines(tmp_path / "people", {data.main.names[2]: np.zeros((8, 8), bool)})
+    outlines = guide(data, "lungs", str(folder)).outlines["plain"]
+    assert (outlines[2] == 255).all()
+    assert (outlines[1] == 255).sum() == 2
+
+
 def test_weights_have_mean_one_in_each_class(data: DevelopmentData, segmenter: list[int]) -> None:
     guidance, labels = guide(data, "lungs", None), data.main.labels[:56]
     for label in (0, 1):

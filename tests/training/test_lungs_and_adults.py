@@ -45,6 +45,10 @@ def test_metrics_count_evidence_and_adults(with_lungs: Path) -> None:
     outlined = evidence["outlines"]["plain"]["all"]
     splits = metrics["data"]["splits"]
     assert 0 < outlined["pictures"] < splits["development_validation"]["images"] + splits["calibration"]["images"]
+    guidance = metrics["guidance"]
+    assert guidance["by_people"] == guidance["by_network"] == 120  # every second picture of 240
+    assert guidance["largest_weight"] >= 1
+    assert 0 <= guidance["style_auc"]["development_validation"] <= 1
     adults = metrics["adults"]
     assert adults["dataset"] == "adults"
     assert set(adults["adults"]) == {"antialiased", "JPEG of quality 75", "nearest neighbour"}
@@ -58,6 +62,9 @@ def test_report_and_card_show_them(with_lungs: Path, trained: Path) -> None:
     assert "Evidence in the lungs" in page
     assert "## Lungs" in card
     assert "## Adults" in card
+    assert "outlined in 120 pictures by people and in 120 by the network" in card
+    assert json.loads((trained / "metrics.json").read_text())["guidance"] is None
+    assert "Lungs in training" not in (trained / "README.md").read_text()
     assert "Evidence in the lungs" not in (trained / "evaluation.html").read_text()
     assert "## Lungs" not in (trained / "README.md").read_text()
 
