@@ -183,7 +183,7 @@ def facts() -> dict[str, str]:
         "originals": f"{originals['pictures']} full-size originals of training pictures the accuracy is "
         f"{100 * originals['accuracy_at_threshold']:.1f} % and the mean difference in probability from the small "
         f"copies {originals['agreement']['mean_absolute_difference']:.3f}",
-        "time": f"{head} minutes for the head and {blocks} for the blocks",
+        "time": f"{head} min for the head and {blocks} min for the blocks",
         "gate": f"{100 * (1 - gate['quantile']):.1f} % of held-out development radiographs are flagged",
     }
 
