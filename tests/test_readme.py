@@ -85,6 +85,18 @@ def test_questions_and_findings() -> None:
     assert readme.audit({"findings": [{"text": "One."}, {"text": "Two."}]}) == "- One.\n- Two."
 
 
+def test_a_row_for_each_listed_trial() -> None:
+    row = {"run": "A", "recipe": "penalty", "listed": "1", "scored_view": "whole", "pixels": "160", "draws": "12288"}
+    row |= {"train_seconds": "210", "plain_auc": "0.9914", "block_auc": "0.9854", "odd_style_auc": "0.9217"}
+    row |= {"style_balanced_auc": "0.9549", "style_balanced_auc_low": "0.9173", "style_balanced_auc_high": "0.9817"}
+    row |= {"exchanged_surroundings_auc": "0.5669", "evidence_in_lungs": "0.8515", "peak_in_lungs": "0.9431"}
+    row |= {"renderings_difference": "0.0147"}
+    figures = "160 | 12,288 | 210 | 0.991 | 0.985 | 0.922 | 0.955 (0.917 to 0.982) | 0.567 | 0.85 | 0.94 | 0.015"
+    lines = readme.recipes([row, row | {"scored_view": "box"}, row | {"listed": "0"}]).splitlines()
+    assert lines[2:] == [f"| A | penalty | {figures} |", f"| A | penalty, lungs' box scored | {figures} |"]
+    assert {line.count("|") for line in lines} == {14}
+
+
 def test_the_policys_table_is_there_where_the_record_has_it() -> None:
     share = {"count": 1, "value": 0.25, "interval": [0.0455873, 0.6993582]}
     policy = {label: {"n": 4, **dict.fromkeys(("cleared", "referred", "called"), share)} for label in readme.LABELS}

@@ -6,6 +6,7 @@ What stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` is replaced by bloc
 - ``lungs``: the shipped checkpoint's lungs.json, where it has one;
 - ``audit``: the shipped checkpoint's audit.json;
 - ``experiments-short`` and ``experiments-full``: conclusions of docs/experiments/short.md and full.md;
+- ``recipes``: rows of docs/experiments/recipes.csv that are listed;
 - ``benchmarks``: benchmarks/results.json.
 
 A test holds the documents equal to this.
@@ -14,6 +15,7 @@ A test holds the documents equal to this.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -22,7 +24,7 @@ from typing import Any
 
 from hf_model.config import CHECKPOINT_DIR, LABELS
 from hf_model.hub.model_card import lungs_rows
-from hf_model.wording import POINTS, SHARES, counted, decimal, percent, policy_sentence, rate, ratio
+from hf_model.wording import POINTS, SHARES, count, counted, decimal, percent, policy_sentence, rate, ratio
 
 ROOT = Path(__file__).parents[2]
 RATES = ("sensitivity", "specificity", "accuracy")
@@ -140,6 +142,24 @@ def experiments(document: str) -> str:
     return "\n".join(f"- **{question}** {conclusion}" for question, conclusion in found)
 
 
+def recipes(rows: list[dict[str, str]]) -> str:
+    """Table of the trials of recipes that are listed, in the file's order; the interval is the style-balanced AUC's."""
+    names = ("plain_auc", "block_auc", "odd_style_auc", "style_balanced_auc", "exchanged_surroundings_auc")
+    areas = ["plain AUC", "blocks", "unusual style", "style-balanced", "surroundings exchanged"]
+    cells = []
+    for row in rows:
+        if row["listed"] == "1":
+            named = {name: decimal(float(row[name])) for name in names}
+            low, high = (decimal(float(row[f"style_balanced_auc_{end}"])) for end in ("low", "high"))
+            named["style_balanced_auc"] += f" ({low} to {high})"
+            recipe = row["recipe"] + (", lungs' box scored" if row["scored_view"] == "box" else "")
+            evidence = [decimal(float(row[name]), 2) for name in ("evidence_in_lungs", "peak_in_lungs")]
+            moved = decimal(float(row["renderings_difference"]))
+            budget = [row["pixels"], count(int(row["draws"])), row["train_seconds"]]
+            cells.append([row["run"], recipe, *budget, *named.values(), *evidence, moved])
+    return _table(["run", "recipe", "px", "draws", "s", *areas, "evidence in lungs", "peak", "renderings"], cells)
+
+
 def benchmarks() -> str:
     """The stored tables of speed."""
     from benchmarks import frame  # only a clone has it
@@ -155,6 +175,8 @@ def blocks() -> dict[str, str]:
     short, full = (
         (ROOT / "docs" / "experiments" / name).read_text(encoding="utf-8") for name in ("short.md", "full.md")
     )
+    with (ROOT / "docs" / "experiments" / "recipes.csv").open(encoding="utf-8", newline="") as file:
+        trials = list(csv.DictReader(file))
     found = CHECKPOINT_DIR / "lungs.json"
     optional = {"lungs": lungs(json.loads(found.read_text(encoding="utf-8")))} if found.is_file() else {}
     return optional | {
@@ -165,6 +187,7 @@ def blocks() -> dict[str, str]:
         "audit": audit(record),
         "experiments-short": experiments(short),
         "experiments-full": experiments(full),
+        "recipes": recipes(trials),
         "benchmarks": benchmarks(),
     }
 
