@@ -245,6 +245,7 @@ class ExperimentRunner:
             "num_train_epochs": budget.epochs,
             "save_strategy": "no",
             "load_best_model_at_end": False,
+            "metric_for_best_model": "roc_auc",  # the study has no style weights
             "early_stopping_patience": 0,
             "disable_tqdm": True,
             "report_to": self.report_to,

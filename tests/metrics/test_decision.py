@@ -6,10 +6,10 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from hf_model.config import CHECKPOINT_DIR
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, DecisionError, OperatingPoint, sigmoid
 
 
@@ -162,12 +162,12 @@ def test_importing_the_module_loads_the_standard_library_only():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-OLD = CHECKPOINT_DIR / "decision.json"
+OLD = Path(__file__).with_name("decision-1.0.json")
 
 
 def test_a_file_before_the_policy_gives_lower_and_upper_as_its_refer_band():
-    content = json.loads(OLD.read_text()) | {"schema_version": "1.0"}
-    content = {key: value for key, value in content.items() if key != "policy"}
+    content = json.loads(OLD.read_text())
+    assert content["schema_version"] == "1.0"
     made = Decision.from_dict(content)
     assert [made.lower, made.upper] == content["refer_band"]
     assert (made.shares, made.points["rule_out"].blocks, made.points["rule_in"].binding) == ({}, None, None)
