@@ -38,8 +38,8 @@ def summary(metrics: dict[str, Any] | None) -> str:
         found, cleared = ((point.get(rate) or {}).get("value") for rate in ("sensitivity", "specificity"))
         if found is not None and cleared is not None:  # a set of one class has only one of them
             return (
-                f"On {record['n']:,} held-out pictures it finds {percent(found)} of pneumonias and clears "
-                f"{percent(cleared)} of normal chests."
+                f"On {record['n']:,} held-out pictures it finds {percent(found)} of pneumonias and calls "
+                f"{percent(cleared)} of normal chests normal."
             )
     return ""
 

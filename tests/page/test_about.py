@@ -127,7 +127,7 @@ def test_a_test_set_of_one_class_has_no_welcome_sentence(rate: str) -> None:
 def test_a_rate_of_nought_is_a_figure() -> None:
     rates = {"sensitivity": {"value": 1.0}, "specificity": {"value": 0.0}}
     sentence = about.summary({"test": {"films": {"n": 40, "points": {"default": rates}}}})
-    assert sentence.endswith("it finds 100.0\u00a0% of pneumonias and clears 0.0\u00a0% of normal chests.")
+    assert sentence.endswith("it finds 100.0\u00a0% of pneumonias and calls 0.0\u00a0% of normal chests normal.")
 
 
 def test_card_comes_without_header_and_pictures(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_card_says_the_answer_in_words_and_by_symbol(probability: float, answer:
     assert NOT_A_DEVICE in card
     # 374 of 390 and 199 of 234, Wilson 95 %: 0.9590 (0.9344-0.9746) and 0.8504 (0.7990-0.8905)
     assert "<strong>95.9\u00a0%</strong> (93.4 to 97.5\u00a0%) of pneumonias" in card
-    assert "<strong>85.0\u00a0%</strong> (79.9 to 89.0\u00a0%) of normal chests, on 624 held-out pictures" in card
+    assert "<strong>85.0\u00a0%</strong> (79.9 to 89.0\u00a0%) of normal chests normal, on 624 held-out" in card
 
 
 def test_bar_places_marker_threshold_and_band() -> None:
