@@ -16,10 +16,11 @@ from hf_model.inference.prediction import Prediction, Timing
 from hf_model.metrics.decision import LIKELY, NOT_LIKELY, REFER, Decision, OperatingPoint
 from hf_model.metrics.held_out import Performance, Rate
 from hf_model.page import percent
-from hf_model.page.answer import answer_view, pretest_panel
+from hf_model.page.answer import answer_view, details_view, pretest_panel
 from hf_model.page.viewer import heat_layer, viewer
 from hf_model.radiograph import Radiograph
 from hf_model.radiograph.population import KERMANY, UNDESCRIBED
+from hf_model.segmentation.outline import Evidence
 
 PROOF = {"target": 0.9, "confidence": 0.9, "patients": 90, "patients_needed": 22, "errors": 1, "allowed_errors": 3}
 
@@ -156,3 +157,17 @@ def test_the_card_says_what_the_policy_does_with_each_class() -> None:
     assert "of pictures with pneumonia, 0.0\u00a0% (0.0 to 1.0) are cleared, 1.0\u00a0% (" in card
     without = answer_view(predicted(0.5, decision()), Performance(0.4, Rate(386, 390), Rate(177, 234)))
     assert "are cleared" not in without
+
+
+@pytest.mark.parametrize(("strongest", "hardly"), [(1.0, False), (0.25, False), (0.2, True)])
+def test_details_say_where_evidence_lies_and_whether_there_is_much(strongest: float, hardly: bool) -> None:
+    heat = np.zeros((5, 5), dtype=np.float32)
+    heat[2, 1] = strongest
+    radiograph = Radiograph(np.zeros((8, 8), np.uint8), "a.png", "PNG", (8, 8))
+    made = replace(
+        predicted(0.1, decision()), radiograph=radiograph, class_activation_map=heat, evidence=Evidence(0.17, True)
+    )
+    text = details_view(made).replace("\u00a0", " ")
+    assert "17 % of the evidence lies inside the lungs" in text
+    assert ("hardly any evidence for pneumonia" in text) is hardly
+    assert "evidence" not in details_view(replace(made, evidence=None)).split("Input checks")[0]
