@@ -67,29 +67,3 @@ def series_and_number(name: str) -> tuple[str, int] | None:
         rest = _NUMBER.split(after)[0].rstrip("-_. ")
         return stem[:start] + "#" + rest, int(match[0])
     return None
-
-
-def blocked_folds(blocks: Sequence[str], labels: Sequence[int] | np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Fold of each picture, int64 (N,): whole blocks, each class shared out evenly over the folds.
-
-    Pictures of no block ("") count as one block each. Blocks are dealt from the largest on, each to the fold with the
-    fewest pictures of the block's more frequent class.
-
-    Raises:
-        ValueError: fewer blocks than folds.
-    """
-    labels = np.asarray(labels)
-    keys = [name or f"picture {row}" for row, name in enumerate(blocks)]
-    names, member = np.unique(keys, return_inverse=True)
-    if folds < 2 or len(names) < folds:
-        raise ValueError(f"{len(names)} blocks cannot be shared out over {folds} folds.")
-    counts = np.stack([np.bincount(member, weights=labels == label, minlength=len(names)) for label in (0, 1)], axis=1)
-    order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    held, fold_of = np.zeros((folds, 2)), np.empty(len(names), dtype=np.int64)
-    for block in order:
-        kind = int(counts[block].argmax())
-        fold = int(np.lexsort((held.sum(axis=1), held[:, kind]))[0])
-        fold_of[block] = fold
-        held[fold] += counts[block]
-    return fold_of[member]

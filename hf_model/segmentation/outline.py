@@ -131,15 +131,6 @@ def evidence_in_lungs(activation: np.ndarray, mask: np.ndarray, box: Box | None 
     return Evidence(share, bool(mask.ravel()[int(evidence.argmax())]))
 
 
-def cell_shares(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """How much of each cell of a coarser grid lies in the lungs: bool (H, W) -> float32 (height, width), 0 to 1.
-
-    For penalties on a class activation map as it comes from the network.
-    """
-    picture = Image.fromarray(mask.astype(np.float32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BOX))
-
-
 def box_around(mask: np.ndarray, margin: float = MARGIN) -> Box:
     """Bounding box of a mask bool (H, W) with a margin, as fractions; the whole picture for an empty mask."""
     height, width = mask.shape

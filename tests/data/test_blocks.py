@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from hf_model.data.blocks import blocked_folds, number_blocks, series_and_number
+from hf_model.data.blocks import number_blocks, series_and_number
 
 
 @pytest.mark.parametrize(
@@ -41,24 +40,8 @@ def test_a_patient_is_in_one_block_whatever_the_numbers():
     assert blocks[4] == ""
 
 
-def test_folds_hold_whole_blocks_and_both_classes_alike():
-    rng = np.random.default_rng(0)
-    blocks = [f"normal {number // 10}" for number in range(200)] + [f"sick {number // 30}" for number in range(600)]
-    labels = np.r_[np.zeros(200, int), np.ones(600, int)]
-    order = rng.permutation(800)
-    blocks, labels = [blocks[row] for row in order], labels[order]
-    folds = blocked_folds(blocks, labels, 5, seed=1)
-    for name in set(blocks):
-        assert len({fold for fold, block in zip(folds, blocks, strict=True) if block == name}) == 1
-    assert np.bincount(folds[labels == 0]).tolist() == [40] * 5
-    assert np.bincount(folds[labels == 1]).tolist() == [120] * 5
-    assert (blocked_folds(blocks, labels, 5, seed=1) == folds).all()
-
-
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="2 names, but 1 patients"):
         number_blocks(["a", "b"], ["a"])
     with pytest.raises(ValueError, match="at least 2 patients, not 1"):
         number_blocks(["a1"], ["a"], size=1)
-    with pytest.raises(ValueError, match="2 blocks cannot be shared out over 3 folds"):
-        blocked_folds(["x", "y"], [0, 1], 3)

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hf_model.segmentation.outline import (
-    Lungs,
-    box_around,
-    cell_shares,
-    clean,
-    crop,
-    evidence_in_lungs,
-    label_components,
-)
+from hf_model.segmentation.outline import Lungs, box_around, clean, crop, evidence_in_lungs, label_components
 
 
 def rectangles(*boxes: tuple[int, int, int, int], side: int = 40) -> np.ndarray:
@@ -164,9 +156,3 @@ def test_a_map_of_the_box_is_compared_with_the_outline_in_the_box():
     mask[10:30, 10:30] = True
     assert evidence_in_lungs(np.ones((5, 5)), mask).share == pytest.approx(0.25, abs=0.01)
     assert evidence_in_lungs(np.ones((5, 5)), mask, box_around(mask, 0)).share == 1
-
-
-def test_shares_of_cells():
-    mask = np.zeros((8, 8), bool)
-    mask[0:4, 0:2] = mask[4:8, 4:8] = True
-    assert np.array_equal(cell_shares(mask, 2, 2), np.array([[0.5, 0], [0, 1]], np.float32))
