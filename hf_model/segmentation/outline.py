@@ -6,6 +6,7 @@ NumPy and Pillow: it is part of serving, which does without SciPy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -58,7 +59,7 @@ class Lungs:
     probability: np.ndarray
     view: View | None = None
 
-    @property
+    @cached_property
     def mask(self) -> np.ndarray:
         """bool (side, side), True in either lung."""
         return self.parts > 0
@@ -68,9 +69,9 @@ class Lungs:
         """Lungs found, 0 to 2."""
         return int(self.areas[0] > 0) + int(self.areas[1] > 0)
 
-    @property
+    @cached_property
     def areas(self) -> tuple[float, float]:
-        """Shares of the picture, of the lung on its left and of the other."""
+        """Shares of the picture, of the lung on its left and of the other. Kept: the input checks ask many times."""
         counts = np.bincount(self.parts.ravel(), minlength=3) / self.parts.size
         return float(counts[1]), float(counts[2])
 
@@ -79,7 +80,7 @@ class Lungs:
         """Share of the picture that both lungs cover."""
         return sum(self.areas)
 
-    @property
+    @cached_property
     def confidence(self) -> float:
         """Dice coefficient that the probabilities promise the outline, 0 to 1; 0 where no lung was found."""
         inside = float(self.probability[self.mask].sum())
