@@ -24,7 +24,7 @@ def read_adults(
     patient is the part of a file name before the first underscore, as in ChestX-ray8.
 
     Raises:
-        DatasetError: the folder is no data set as ``load_splits`` reads it.
+        DatasetError: ``load_splits`` cannot read the folder.
     """
     rows = load_splits(folder, option="--adults")["train"]
     what = rendering_name(folder)

@@ -74,7 +74,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def view_figures(segmenter: LungSegmenter, pictures: np.ndarray) -> dict[str, float]:
-    """Share of pictures uint8 (N, H, W), upright and as they are, whose view is told rightly in each way it can lie."""
+    """Share of pictures uint8 (N, H, W), upright and as they are, with the view recognised, in each way to lie."""
     views = {name: np.rot90(pictures, turns, (1, 2)) for turns, name in enumerate(TURNS)}
     views |= {"inverted": 255 - pictures, "mirrored": pictures[:, :, ::-1]}
     found = {name: [one.view for one in segmenter.outline(stack)] for name, stack in views.items()}

@@ -76,11 +76,10 @@ def make_compute_metrics(
 ) -> Callable[[Any], dict[str, float | int]]:
     """A ``compute_metrics`` for ``transformers.Trainer``: takes an ``EvalPrediction``, returns the figures.
 
-    weights: style weights (N,) of the evaluated pictures in their order, for ``style_balanced_auc``.
-
-
     A model that returns more than logits is fine: the first output is taken. "loss" is left to the Trainer, which
     weights its own by class, so it is renamed "log_loss" here.
+
+    weights: style weights (N,) of the evaluated pictures in their order, for ``style_balanced_auc``.
     """
     metric = PneumoniaMetric(keep_in_memory=True)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image
 
-from hf_model.segmentation.outline import Lungs, crop
+from hf_model.segmentation.outline import Lungs
 
 SHAPE_FEATURES = (
     "found", "area", "area_ratio", "confidence",
@@ -36,8 +35,6 @@ SHAPE_FEATURES = (
 - symmetry: IoU of the left lung, mirrored and moved onto the right one's centre, with the right one.
 - edge: share of the outline's pixels that lie at the picture's border.
 """
-APPEARANCE_SIDE, APPEARANCE_MARGIN = 12, 0.1
-"""Of ``appearance_features``: cells a side, and the margin around the lungs as a share of their own box."""
 
 
 def shape_features(lungs: Lungs, aspect: float = 1.0) -> np.ndarray:
@@ -75,29 +72,11 @@ def contrast_inside(pixels: np.ndarray, lungs: Lungs) -> float:
     if not lungs.found:
         return math.nan
     mask = lungs.at(*pixels.shape)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    grey, inside = pixels[window].astype(np.float64), mask[window]
+    top, left, bottom, right = _extent(mask)
+    grey, inside = pixels[top:bottom, left:right].astype(np.float64), mask[top:bottom, left:right]
     if inside.all():
         return math.nan
     return float((grey[~inside].mean() - grey[inside].mean()) / max(grey.std(), 1e-9))
-
-
-def appearance_features(pixels: np.ndarray, lungs: Lungs) -> np.ndarray:
-    """What the box of the lungs looks like at 12 x 12: float32 (288,), its greys and then its outline.
-
-    The greys have mean 0 and standard deviation 1. Neither depends on how the chest lies in the frame or on how the
-    film was stretched, so that a square copy and the film itself give nearly the same. pixels: grey uint8 (H, W) of the
-    whole picture.
-    """
-    size, area = (APPEARANCE_SIDE, APPEARANCE_SIDE), Image.Resampling.BOX
-    left, top, right, bottom = lungs.box(margin=0)
-    across, down = APPEARANCE_MARGIN * (right - left), APPEARANCE_MARGIN * (bottom - top)
-    box = max(0.0, left - across), max(0.0, top - down), min(1.0, right + across), min(1.0, bottom + down)
-    grey = np.asarray(Image.fromarray(np.ascontiguousarray(crop(pixels, box))).resize(size, area), np.float32)
-    outline = crop(lungs.mask, box).astype(np.uint8) * 255
-    share = np.asarray(Image.fromarray(outline).resize(size, area), np.float32) / 255
-    return np.concatenate([((grey - grey.mean()) / max(float(grey.std()), 1e-6)).ravel(), share.ravel()])
 
 
 def _pair(left: np.ndarray, right: np.ndarray, aspect: float) -> dict[str, float]:

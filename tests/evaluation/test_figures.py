@@ -1,4 +1,4 @@
-"""What is drawn is what was computed, files are written, colours can be told apart."""
+"""What is drawn is what was computed, files are written, colours can be distinguished."""
 
 from __future__ import annotations
 

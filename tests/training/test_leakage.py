@@ -25,7 +25,7 @@ from hf_model.training.leakage import refuse_leakage
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 training and 6 test patients per class, one picture each, all of them different enough to be told apart."""
+    """24 training and 6 test patients per class, one picture each, all of them different enough to be distinguished."""
     folder = tmp_path_factory.mktemp("clean")
     for split, patients in (("train", range(24)), ("test", range(24, 30))):
         for pneumonia in (False, True):
